@@ -178,7 +178,7 @@ async def test_what_lookback_has_not_got_yet_is_missed_until_a_later_run_brings_
 async def test_its_source_is_a_tree_that_folds_and_its_texts_are_texts(asked: ServerClient) -> None:
     await filled(asked)
     text = (await asked.http.get(f"/issues/{TRACKER}/1")).text
-    assert '<summary><span class="key">a</span> <small>1 fields</small></summary>' in text
+    assert '<summary><span class="key">a</span> <small>1 field</small></summary>' in text
     assert '<span class="number">1</span>' in text
     assert '<span class="literal">null</span>' in text
     assert "&lt;u&gt;" in text

@@ -81,7 +81,7 @@ class Board:
     @property
     def total(self) -> int:
         """How many items are on the map."""
-        return sum(each.count for each in self.stages)
+        return sum(stage_board.count for stage_board in self.stages)
 
 
 #: Value stream, version, restrictions.

@@ -82,12 +82,14 @@ def build_document(
     phases: list[dict[str, Any]] = []
     for name in dict.fromkeys(phase for phase, _ in statuses):
         stages = [
-            _stage(stage, f"issue.status {_condition(held)}", limits[phase, stage])
-            for (phase, stage), held in statuses.items()
+            _stage(stage, f"issue.status {_condition(values)}", limits[phase, stage])
+            for (phase, stage), values in statuses.items()
             if phase == name
         ]
         phases.append({"name": name, "description": "", "stages": stages})
-    done = next((stage for (_, stage), held in statuses.items() if any(_plain(each) in _DONE for each in held)), "")
+    done = next(
+        (stage for (_, stage), values in statuses.items() if any(_plain(status) in _DONE for status in values)), ""
+    )
     return _document(phases, description=description, tenant_id=tenant_id, integrations=integrations, done=done)
 
 
@@ -113,7 +115,9 @@ def default(*, description: str, tenant_id: str) -> dict[str, Any]:
         {
             "name": phase,
             "description": "",
-            "stages": [_stage(name, f"issue.status {_condition(held)}", _LIMITS.get(name)) for name, held in inside],
+            "stages": [
+                _stage(name, f"issue.status {_condition(values)}", _LIMITS.get(name)) for name, values in inside
+            ],
         }
         for phase, inside in stages.items()
     ]
@@ -205,8 +209,8 @@ async def first_stream(stores: Stores, importing: Importer, integration_id: str)
     integration = await stores.integrations.by_id(integration_id)
     if integration is None or await stores.streams.exists():
         return None
-    wanted = IssueFilter(tenant_id=integration.tenant_id, tracker_ids=(integration_id,))
-    facets = await stores.search.count_facets(wanted, now=datetime.now(UTC), fields=("status",))
+    search = IssueFilter(tenant_id=integration.tenant_id, tracker_ids=(integration_id,))
+    facets = await stores.search.count_facets(search, now=datetime.now(UTC), fields=("status",))
     rows = [
         replace(row, wip_limit=LIMITS.get(row.status))
         for row in suggest_rows([status for status, _ in facets["status"]])

@@ -72,12 +72,13 @@ def _integrations(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterat
                 yield Difference("changed", "integration", entry["name"].strip(), detail)
         # Of another tool's settings, and of unknown keys next to them, only the names: each may be secret.
         old_settings, new_settings = (
-            {**select_unknown_keys(each), **(each.get("properties") or {})} for each in (former, entry)
+            {**select_unknown_keys(entry_version), **(entry_version.get("properties") or {})}
+            for entry_version in (former, entry)
         )
         names = [
-            each
-            for each in dict.fromkeys((*old_settings, *new_settings))
-            if old_settings.get(each) != new_settings.get(each)
+            key
+            for key in dict.fromkeys((*old_settings, *new_settings))
+            if old_settings.get(key) != new_settings.get(key)
         ]
         if names:
             yield Difference("changed", "integration", entry["name"].strip(), f"settings: {', '.join(names)}")
@@ -140,7 +141,7 @@ def _moved_stages(document: Mapping[str, Any]) -> dict[str, _Stage]:
 
 def _former(stage: _Stage, removed: Mapping[str, _Stage]) -> _Stage | None:
     query = stage.document.get("query")
-    alike = (each for each in removed.values() if query and each.document.get("query") == query)
+    alike = (stage for stage in removed.values() if query and stage.document.get("query") == query)
     here = (each for each in removed.values() if each.place == stage.place)
     return next(alike, None) or next(here, None)
 

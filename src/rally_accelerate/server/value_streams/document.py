@@ -115,7 +115,7 @@ def check_object(value: Any) -> Iterator[str]:
 def check_span(value: Any) -> Iterator[str]:
     """Check for an object, a list of objects (newer servers), or null."""
     if isinstance(value, list):
-        if not all(isinstance(each, dict) for each in value):
+        if not all(isinstance(entry, dict) for entry in value):
             yield "must be a list of objects {start, end}"
     elif value is not None and not isinstance(value, dict):
         yield f"must be an object {{start, end}}, a list of them, or null, not {kind_of(value)}"
@@ -153,7 +153,7 @@ def check_priorities(value: Any) -> Iterator[str]:
     for rank, names in value.items():
         if rank not in RANKS:
             yield f"has the unknown rank {rank!r}; use {', '.join(RANKS)}"
-        if not isinstance(names, list) or not all(isinstance(each, str) for each in names):
+        if not isinstance(names, list) or not all(isinstance(priority, str) for priority in names):
             yield f"must have a list of strings for {rank!r}"
 
 
@@ -410,7 +410,9 @@ def _plain_names(document: Mapping[str, Any], table: str) -> dict[str, Any]:
             case dict() if inside:
                 normalized[name] = _plain_names(value, inside)
             case list() if inside:
-                normalized[name] = [_plain_names(each, inside) if isinstance(each, dict) else each for each in value]
+                normalized[name] = [
+                    _plain_names(entry, inside) if isinstance(entry, dict) else entry for entry in value
+                ]
             case _:
                 normalized[name] = value
     return normalized
@@ -448,10 +450,10 @@ def integrations_of(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[
 def suggest_names(name: str, known: list[str]) -> str:
     """Return the end of a sentence that suggests similar names, or lists the available ones."""
     known = list(dict.fromkeys(known))
-    folded = {each.casefold(): each for each in known}
+    folded = {candidate.casefold(): candidate for candidate in known}
     close = find_similar(name.casefold(), folded)
     if close:
-        return f"; did you mean {' or '.join(repr(folded[each]) for each in close)}?"
+        return f"; did you mean {' or '.join(repr(folded[similar]) for similar in close)}?"
     if not known:
         return "; none exists yet"
     return f"; available: {', '.join(map(repr, known[:10]))}{' and more' if len(known) > 10 else ''}"  # noqa: PLR2004 - a sentence, not a list
@@ -528,7 +530,7 @@ def _check_spans(document: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _check_link_rules(document: Mapping[str, Any]) -> Iterator[Problem]:
-    names = [each["name"].strip() for _, each in integrations_of(document)]
+    names = [integration["name"].strip() for _, integration in integrations_of(document)]
     known = set(names)
     explained = 0
     for number, rule in enumerate(document.get("linkRules") or ()):
@@ -543,7 +545,7 @@ def _check_link_rules(document: Mapping[str, Any]) -> Iterator[Problem]:
 def _unknown_key_hints(document: Mapping[str, Any]) -> Iterator[str]:
     """Yield a hint for each unknown key that is similar to a known one."""
     for where, name, table in islice(_unknown(document, "", ""), MOST_UNKNOWN):
-        by_fold = {each.casefold(): each for each in TABLES[table]}
+        by_fold = {key.casefold(): key for key in TABLES[table]}
         meant = find_similar(name.casefold(), by_fold, n=1, cutoff=0.8)
         # Every spelling of the logging level is understood.
         if meant and not (table == "integrations[]" and name.casefold() in LEVEL_KEYS):

@@ -253,7 +253,7 @@ def restore_secrets(text: str, secrets: Mapping[str, str]) -> str:
     Raises:
         ConfigError: One of them is not known.
     """
-    if unknown := {found[0] for found in _PLACEHOLDER.finditer(text)} - secrets.keys():
+    if unknown := {match[0] for match in _PLACEHOLDER.finditer(text)} - secrets.keys():
         message = "this secret has expired; enter it again"
         raise ConfigError("secrets are missing", problems=[Problem(stands, message) for stands in sorted(unknown)])
     return _PLACEHOLDER.sub(lambda found: secrets[found[0]], text)

@@ -32,17 +32,21 @@ def export_document(
         known: The integrations of the host by their ids.
         document: Of an older version; the valid one when None.
     """
-    integration = stream.document if document is None else document
-    document_copy = {"_id": stream.id, "pipelineId": stream.pipeline_id, "tenantId": stream.tenant_id, **integration}
-    mine = [each.integration for each in known.values() if each.integration.tenant_id == stream.tenant_id]
-    if shows_all(integration):
+    source = stream.document if document is None else document
+    document_copy = {"_id": stream.id, "pipelineId": stream.pipeline_id, "tenantId": stream.tenant_id, **source}
+    mine = [
+        integration.integration
+        for integration in known.values()
+        if integration.integration.tenant_id == stream.tenant_id
+    ]
+    if shows_all(source):
         if document is None:
             # Written out, so that adding one to the file does not hide the others.
-            document_copy["integrations"] = integration_entries(integration, mine)
+            document_copy["integrations"] = integration_entries(source, mine)
     else:
-        document_copy["integrations"] = [_entry(entry, known) for entry in integration["integrations"]]
-    if integration.get("linkRules"):
-        document_copy["linkRules"] = [_rule(rule, known) for rule in integration["linkRules"]]
+        document_copy["integrations"] = [_entry(entry, known) for entry in source["integrations"]]
+    if source.get("linkRules"):
+        document_copy["linkRules"] = [_rule(rule, known) for rule in source["linkRules"]]
     return document_copy
 
 

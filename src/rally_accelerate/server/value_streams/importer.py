@@ -116,9 +116,9 @@ def plan_integrations(
         known: Every integration of the host.
         before: The document that is to be replaced, for what only it holds.
     """
-    mine = {(each.tenant_id, each.name): each for each in known}
-    by_id = {each.id: each for each in known}
-    by_fold = {(each.tenant_id, fold(each.name)): each for each in known}
+    mine = {(integration.tenant_id, integration.name): integration for integration in known}
+    by_id = {integration.id: integration for integration in known}
+    by_fold = {(integration.tenant_id, fold(integration.name)): integration for integration in known}
     former = {(entry["name"].strip(), entry.get("_id")) for _, entry in integrations_of(before or {})}
     # Integrations of other tools live in the document alone.
     by_key = {
@@ -232,7 +232,9 @@ def _plan_definition(
             if text not in known_texts
         ]
         problems += [problem for problem in (*error.problems, *further) if problem.path not in known_paths]
-    problems += [Problem(f"{entry.path}.{each.path}", each.text) for each in find_rule_problems(clear)]
+    problems += [
+        Problem(f"{entry.path}.{rule_problem.path}", rule_problem.text) for rule_problem in find_rule_problems(clear)
+    ]
     if problems:
         raise ConfigError("", problems=problems)
     raw |= {"loggingLevel": integration.logging_level, "disabled": integration.disabled, "properties": clear}
@@ -401,7 +403,7 @@ class Importer:
         tenant_id = stream.tenant_id if stream else str(document.get("tenantId") or DEFAULT_TENANT)
         before = stream.document if stream else {}
         known = await self._stores.integrations.all()
-        mine = [each for each in known if each.tenant_id == tenant_id]
+        mine = [integration for integration in known if integration.tenant_id == tenant_id]
         if keeps_others and stream is not None:
             document = with_others(document, before, mine)
         sources = await asyncio.to_thread(plan_integrations, document, tenant_id=tenant_id, known=known, before=before)
@@ -569,7 +571,7 @@ class Importer:
     ) -> None:
         """Note what was written in the transaction that writes it: neither is there without the other."""
         audit = self._stores.audit
-        changed = [f"{each.kind} {each.what} {each.name}".strip() for each in plan.differences]
+        changed = [f"{difference.kind} {difference.what} {difference.name}".strip() for difference in plan.differences]
         await audit.add(
             connection,
             note.actor,

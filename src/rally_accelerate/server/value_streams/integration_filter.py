@@ -38,7 +38,10 @@ def integration_entries(document: Mapping[str, Any], known: Sequence[StoredInteg
     """
     if not shows_all(document):
         return [dict(entry) for _, entry in integrations_of(document)]
-    return [{"_id": each.id, "name": each.name} for each in sorted(known, key=lambda each: each.name)]
+    return [
+        {"_id": integration.id, "name": integration.name}
+        for integration in sorted(known, key=lambda integration: integration.name)
+    ]
 
 
 def means_all(before: Mapping[str, Any], entries: Sequence[Mapping[str, Any]], known: Sequence[Any]) -> bool:
@@ -51,7 +54,7 @@ def means_all(before: Mapping[str, Any], entries: Sequence[Mapping[str, Any]], k
     """
     ids = {str(entry.get("_id") or "") for entry in entries}
     plain = all(entry.keys() <= {"_id", "name"} for entry in entries)
-    return shows_all(before) and bool(entries) and plain and ids == {each.id for each in known}
+    return shows_all(before) and bool(entries) and plain and ids == {integration.id for integration in known}
 
 
 def with_others(
@@ -88,12 +91,12 @@ def map_effect(
     """
     if shows_all(after):
         return MapEffect()
-    names = {each.id: each.name for each in known}
+    names = {integration.id: integration.name for integration in known}
     now = _trackers(before or {}) or {*counts, *names}
     then = _trackers(after)
-    total, remaining = (sum(counts.get(each, 0) for each in some) for some in (now, now & then))
-    visible = sum(counts.get(each, 0) for each in then)
-    hidden = tuple(sorted(names[each] for each in now - then if each in names))
+    total, remaining = (sum(counts.get(tracker, 0) for tracker in some) for some in (now, now & then))
+    visible = sum(counts.get(tracker, 0) for tracker in then)
+    hidden = tuple(sorted(names[tracker] for tracker in now - then if tracker in names))
     if before is None:
         # What is chosen for a new map hides nothing; that it would be empty is worth telling.
         hidden = ()

@@ -70,7 +70,7 @@ class Layout:
         """
         if stage.query is None:
             return None
-        later = tuple(each.query for each in self.stages[stage.number :] if each.query is not None)
+        later = tuple(later_stage.query for later_stage in self.stages[stage.number :] if later_stage.query is not None)
         return And((stage.query, Not(Or(later)))) if later else stage.query
 
     @property

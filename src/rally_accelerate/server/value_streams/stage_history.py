@@ -143,7 +143,7 @@ def _undo(state: dict[str, Any], change: Change, issue: Mapping[str, Any]) -> No
             state["rawIssue"] = {**raw, name: former}
         return
     if field in TIMEBOXES:
-        former = [_timebox(each, issue.get(FIELD_NAMES[field] or field)) for each in parse_references(former)]
+        former = [_timebox(reference, issue.get(FIELD_NAMES[field] or field)) for reference in parse_references(former)]
     elif field in LISTS:
         former = former if isinstance(former, list) else [former] if former else []
     elif field == "project":
@@ -157,8 +157,12 @@ def _timebox(reference: Mapping[str, Any], known: Any) -> Mapping[str, Any]:
     """Return a sprint or release of the past with the id that the issue has for it, so that queries find it by both."""
     if reference.get("id"):
         return reference
-    named = (each for each in known or () if isinstance(each, Mapping) and each.get("name") == reference.get("name"))
-    timebox_id = next((each["id"] for each in named if each.get("id")), None)
+    named = (
+        timebox
+        for timebox in known or ()
+        if isinstance(timebox, Mapping) and timebox.get("name") == reference.get("name")
+    )
+    timebox_id = next((timebox["id"] for timebox in named if timebox.get("id")), None)
     return reference if timebox_id is None else {**reference, "id": timebox_id}
 
 
@@ -179,5 +183,6 @@ def _instant(value: Any) -> datetime | None:
 def latest_first(stage_visits: Sequence[Visit]) -> list[Visit]:
     """Return the visits with the newest first, and the newest event of each first."""
     return [
-        Visit(each.stage, each.entered, each.ended, tuple(reversed(each.events))) for each in reversed(stage_visits)
+        Visit(visit.stage, visit.entered, visit.ended, tuple(reversed(visit.events)))
+        for visit in reversed(stage_visits)
     ]

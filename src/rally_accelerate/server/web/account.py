@@ -96,7 +96,7 @@ def caller_of(request: Request, cookie: Cookie) -> ClientInfo:
 
 def _form(request: Request, following: str, *, fault: str = "", name: str = "", status: int = 200) -> Response:
     data = {"title": "Sign in", "next": "" if following == HOME else following, "fault": fault, "name": name}
-    return render_page(request, "sign-in.html", data, status=status)
+    return render_page(request, "sign_in.html", data, status=status)
 
 
 #: What the page says after something was done; the address names it.

@@ -137,7 +137,7 @@ def _cell(value: Any) -> str:
         case datetime():
             text = value.isoformat()
         case dict():
-            text = "; ".join(f"{name}: {each}" for name, each in value.items())
+            text = "; ".join(f"{name}: {item}" for name, item in value.items())
         case _:
             text = str(value)
     # Spreadsheets take such a beginning for a formula, and names may come from anybody.

@@ -30,4 +30,4 @@ def error_response(request: Request, text: str, hint: str, *, status: int, api: 
     if api:
         return JSONResponse({"errors": [{"message": f"{text} {hint}".strip()}]}, status)
     data = {"title": "Something went wrong", "error": text, "hint": hint, "before": referring_page(request)}
-    return render_page(request, "fault.html", data, status=status)
+    return render_page(request, "error.html", data, status=status)

@@ -42,7 +42,7 @@ class Form(dict[str, str]):
 
     def __init__(self, sent: Sequence[_Sent] = ()) -> None:
         self._sent = sent
-        self._pairs = [(each.name, _text(each.content)) for each in sent if each.file_name is None]
+        self._pairs = [(item.name, _text(item.content)) for item in sent if item.file_name is None]
         super().__init__(self._pairs)
 
     def __missing__(self, name: str) -> str:
@@ -50,15 +50,15 @@ class Form(dict[str, str]):
 
     def all(self, name: str) -> list[str]:
         """Return all values of a field, in order."""
-        return [value for its, value in self._pairs if its == name]
+        return [value for key, value in self._pairs if key == name]
 
     def has_file(self, name: str) -> bool:
         """Return whether a file was chosen, even if it is empty."""
-        return any(each.file_name or each.content for each in self._sent if each.name == name)
+        return any(item.file_name or item.content for item in self._sent if item.name == name)
 
     def content(self, name: str) -> bytes:
         """Return the raw content of a file; empty if none was chosen."""
-        return next((each.content for each in self._sent if each.name == name and each.content), b"")
+        return next((item.content for item in self._sent if item.name == name and item.content), b"")
 
 
 async def read_form(request: Request, *, most: Most = SMALL) -> Form:

@@ -51,7 +51,7 @@ class HelpSite:
         if not self.is_built:
             return {"scripts": "", "styles": ""}
         listed = json.loads((self._folder / HASHES).read_text())
-        return {kind: "".join(f" '{each}'" for each in listed[kind]) for kind in ("scripts", "styles")}
+        return {kind: "".join(f" '{path}'" for path in listed[kind]) for kind in ("scripts", "styles")}
 
     def read(self, name: str) -> HelpFile | None:
         """Return a file of the site, or None if it has none of this name; blocks while it reads.

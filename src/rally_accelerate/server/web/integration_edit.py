@@ -34,7 +34,7 @@ IGNORED_FAULTS = {
     "preview": {"name"},
     "projects": {
         "name",
-        *(f"properties.{each}" for each in ("projects", "types", "typeNames", "query", "fieldMapping")),
+        *(f"properties.{setting}" for setting in ("projects", "types", "typeNames", "query", "fieldMapping")),
     },
 }
 
@@ -205,7 +205,7 @@ class IntegrationEditPages:
             "labels": LABELS,
             "first": next(iter(faults), ""),
         }
-        return render_page(request, "integrationform.html", data, status=503 if fault else 422 if faults else 200)
+        return render_page(request, "integration_form.html", data, status=503 if fault else 422 if faults else 200)
 
 
 def _field_data(

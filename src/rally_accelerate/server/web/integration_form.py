@@ -18,8 +18,8 @@ from rally_accelerate.server.store.integrations import StoredIntegration
 #: Where the issues go is no question in the host itself: it keeps them.
 _NOT_HERE = ("accelerateUrl", "trackerId")
 
-FIELDS: tuple[FormField, ...] = tuple(each for each in list_form_fields() if each.name not in _NOT_HERE)
-SECURE = frozenset(each.name for each in FIELDS if each.kind == "Secure")
+FIELDS: tuple[FormField, ...] = tuple(setting for setting in list_form_fields() if setting.name not in _NOT_HERE)
+SECURE = frozenset(setting.name for setting in FIELDS if setting.kind == "Secure")
 
 #: A text that may be long, or is a structure, gets several lines.
 LONG = frozenset({"fieldMapping", "typeNames", "query", "caBundle"})
@@ -42,7 +42,7 @@ class FormInput:
 
 def empty() -> FormInput:
     """Return an empty form with the defaults."""
-    defaults = {f"properties.{each.name}": format_value(each.name, each.default) for each in FIELDS}
+    defaults = {f"properties.{setting.name}": format_value(setting.name, setting.default) for setting in FIELDS}
     return FormInput(
         values={**ENVELOPE, **{name: text for name, text in defaults.items() if _is_public(name)}}, secrets={}
     )
@@ -51,9 +51,9 @@ def empty() -> FormInput:
 def from_stored(stored: StoredIntegration) -> FormInput:
     """Return the form of a stored integration, without its secrets."""
     known = {
-        f"properties.{each.name}": format_value(each.name, stored.properties[each.name])
-        for each in FIELDS
-        if each.name not in SECURE and stored.properties.get(each.name) not in (None, "")
+        f"properties.{setting.name}": format_value(setting.name, stored.properties[setting.name])
+        for setting in FIELDS
+        if setting.name not in SECURE and stored.properties.get(setting.name) not in (None, "")
     }
     envelope = {
         "name": stored.name,
@@ -70,7 +70,7 @@ def from_stored(stored: StoredIntegration) -> FormInput:
 def from_request(form: Mapping[str, str], draft: Draft | None) -> FormInput:
     """Return the submitted input with the secrets that its draft already has."""
     names = [name for name in empty().values if name not in ENVELOPE]
-    booleans = {f"properties.{each.name}" for each in FIELDS if each.kind == "Boolean"}
+    booleans = {f"properties.{setting.name}" for setting in FIELDS if setting.kind == "Boolean"}
     values = {name: form.get(name, "").strip() for name in ENVELOPE}
     values |= {name: form.get(name, "false" if name in booleans else "").strip() for name in names}
     cleared = frozenset(name for name in SECURE if form.get(f"clear.{name}"))
@@ -98,7 +98,7 @@ def from_draft(draft: Draft) -> FormInput:
 def raw_of(typed: FormInput, stored: StoredIntegration | None) -> dict[str, Any]:
     """Return the integration in the format of the JSON file as it would be stored, with plain-text secrets."""
     known = dict(stored.properties) if stored else {}
-    visible = {each.name for each in FIELDS}
+    visible = {setting.name for setting in FIELDS}
     # What the form does not show, it does not lose.
     properties = {name: value for name, value in known.items() if name not in visible}
     for field_definition in FIELDS:
@@ -132,10 +132,10 @@ def validate(typed: FormInput, stored: StoredIntegration | None) -> dict[str, li
         faults["properties.baseUrl"] = [f"is required; usually it is {DEFAULT_BASE_URL}"]
     known = stored.properties if stored else {}
     for risk in find_exposed_secrets(known, raw["properties"]):
-        is_kept = known.get(risk.secret) and risk.secret not in typed.secrets and risk.secret not in typed.cleared
+        is_unchanged = known.get(risk.secret) and risk.secret not in typed.secrets and risk.secret not in typed.cleared
         label = next((one.label for one in FIELDS if one.name == risk.because), risk.because)
         because = f"must be entered again, because changing {label} gives another party access to"
-        if is_kept and risk.secret in SECURE:
+        if is_unchanged and risk.secret in SECURE:
             faults.setdefault(f"properties.{risk.secret}", []).append(f"{because} it")
         elif risk.secret not in SECURE and raw["properties"].get(risk.secret) == known[risk.secret]:
             # The address of a proxy with credentials inside, which the form shows without them.
@@ -146,7 +146,7 @@ def validate(typed: FormInput, stored: StoredIntegration | None) -> dict[str, li
 
 def order_of(field_name: str) -> int:
     """Return the position of a field in the form."""
-    names = ["name", *(f"properties.{each.name}" for each in FIELDS), "loggingLevel", "tenant_id"]
+    names = ["name", *(f"properties.{setting.name}" for setting in FIELDS), "loggingLevel", "tenant_id"]
     return names.index(field_name) if field_name in names else len(names)
 
 

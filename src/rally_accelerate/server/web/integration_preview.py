@@ -33,6 +33,8 @@ from rally_accelerate.server.web.templating import not_found, render_page
 
 DRAFTS = "/settings/drafts"
 
+TEMPLATES = {"test": "connection_test.html", "preview": "issue_preview.html"}
+
 DRAFT = "this draft (drafts are kept for one hour)"
 
 _CHECKS = {"test": dry_runs.check_connection, "preview": dry_runs.preview_items, "projects": dry_runs.load_projects}
@@ -97,7 +99,7 @@ class PreviewPages:
             "again": f"{DRAFTS}/{draft.id}/{what}",
             "trial": {"findings": [], "issues": [], "skipped": [], "notices": [], **trial.as_dict()},
         }
-        return render_page(request, f"{what}.html", data)
+        return render_page(request, TEMPLATES[what], data)
 
 
 def start_dry_run(
@@ -119,10 +121,10 @@ def start_dry_run(
     faults = forms.validate(typed, stored)
     faults.pop("name", None)
     named = {**raw, "name": raw["name"] or forms.UNNAMED}
-    tries = (_integration(named, left_out) for left_out in _OMITTED_SETTINGS[what])
-    integration = next((each for each in tries if each is not None), None)
-    kept = any(field.removeprefix("properties.") in forms.SECURE for field in faults)
-    if integration is None or kept:
+    tries = (_integration(named, omitted) for omitted in _OMITTED_SETTINGS[what])
+    integration = next((candidate for candidate in tries if candidate is not None), None)
+    remaining = any(field.removeprefix("properties.") in forms.SECURE for field in faults)
+    if integration is None or remaining:
         return
     work = _CHECKS[what](integration, runs.limiters)
     with telling_of(integration.name):
@@ -141,8 +143,8 @@ def form_address(draft: Draft) -> str:
     return f"/settings/integrations/{place}?draft={draft.id}"
 
 
-def _integration(raw: dict[str, Any], left_out: tuple[str, ...]) -> Integration | None:
-    properties = {name: value for name, value in raw["properties"].items() if name not in left_out}
+def _integration(raw: dict[str, Any], omitted: tuple[str, ...]) -> Integration | None:
+    properties = {name: value for name, value in raw["properties"].items() if name not in omitted}
     try:
         return validate_integration({**raw, "properties": properties})
     except ConfigError:
@@ -177,11 +179,11 @@ class ProjectPages:
         trial = self._trials.get(actor, f"{draft.id}/projects") if draft is not None else None
         if draft is None or trial is None:
             return not_found(request, DRAFT)
-        told = {"workspace": None, **trial.as_dict()}
-        projects: Sequence[Project] = told.get("projects", ())
+        texts = {"workspace": None, **trial.as_dict()}
+        projects: Sequence[Project] = texts.get("projects", ())
         chosen, others = selected_projects(projects, _texts(draft))
         children = draft.values.get(CHILDREN) == "true"
-        offers = {} if children else child_project_offers(projects, chosen, told.get("counts", ()))
+        offers = {} if children else child_project_offers(projects, chosen, texts.get("counts", ()))
         search = request.query_params.get("search", "").strip()
         rows = build_rows(projects, search=search)
         here = {row["id"] for row in rows}
@@ -190,11 +192,13 @@ class ProjectPages:
             "name": draft.values["name"] or UNNAMED,
             "form": form_address(draft),
             "again": f"{DRAFTS}/{draft.id}/projects",
-            "trial": {key: value for key, value in told.items() if key not in {"projects", "counts"}},
+            "trial": {key: value for key, value in texts.items() if key not in {"projects", "counts"}},
             "count": len(projects),
             "rows": [{**row, "chosen": row["id"] in chosen, "offer": offers.get(row["id"])} for row in rows],
             # What a search hides stays chosen.
-            "unseen": [{"id": each["id"], "name": each["name"]} for each in projects if each["id"] in chosen - here],
+            "unseen": [
+                {"id": project["id"], "name": project["name"]} for project in projects if project["id"] in chosen - here
+            ],
             "others": others,
             "children": children,
             "search": search,
@@ -253,16 +257,16 @@ def build_rows(projects: Sequence[Project], *, search: str = "") -> list[dict[st
         projects: As Rally lists them; a parent that the user does not see makes a root.
         search: Only projects whose name contains this, in any case, and what leads to them.
     """
-    known = {each["id"]: each for each in projects}
+    known = {project["id"]: project for project in projects}
     below: dict[int | None, list[Project]] = defaultdict(list)
     for each in sorted(projects, key=lambda one: (str(one["name"]).casefold(), one["id"])):
         below[each["parent"] if each["parent"] in known else None].append(each)
     pattern = search.casefold()
-    matching = {each["id"] for each in projects if pattern in str(each["name"]).casefold()}
-    leading = {its_id for match in matching for its_id in _ancestors(match, known)}
+    matching = {project["id"] for project in projects if pattern in str(project["name"]).casefold()}
+    leading = {project_id for match in matching for project_id in _ancestors(match, known)}
     rows: list[dict[str, Any]] = []
     # Without recursion: who knows how deep a company goes. A ring of parents has no root, and is shown by nothing.
-    waiting: list[tuple[Project, int]] = [(each, 0) for each in reversed(below[None])]
+    waiting: list[tuple[Project, int]] = [(root, 0) for root in reversed(below[None])]
     while waiting:
         each, depth = waiting.pop()
         if each["id"] in leading:
@@ -274,18 +278,18 @@ def build_rows(projects: Sequence[Project], *, search: str = "") -> list[dict[st
 def open_descendants(projects: Sequence[Project], parent: int) -> set[int]:
     """Return the open projects below one, at any depth, by id."""
     children: dict[int | None, list[Project]] = defaultdict(list)
-    for each in projects:
-        children[each["parent"]].append(each)
-    found: set[int] = set()
+    for project in projects:
+        children[project["parent"]].append(project)
+    project_ids: set[int] = set()
     seen = {parent}
     waiting = [parent]
     while waiting:
-        for each in children[waiting.pop()]:
-            if each["id"] not in seen:
-                seen.add(each["id"])
-                waiting.append(each["id"])
-                found |= {each["id"]} if each["open"] else set()
-    return found
+        for project in children[waiting.pop()]:
+            if project["id"] not in seen:
+                seen.add(project["id"])
+                waiting.append(project["id"])
+                project_ids |= {project["id"]} if project["open"] else set()
+    return project_ids
 
 
 def child_project_offers(
@@ -298,12 +302,12 @@ def child_project_offers(
         chosen: The ids of the chosen ones.
         counts: How many items a project has (``own``) and the projects below it (``children``), as far as known.
     """
-    known = {each["id"]: each for each in counts}
+    known = {counts_of_project["id"]: counts_of_project for counts_of_project in counts}
     offers: dict[int, dict[str, Any]] = {}
-    for each in projects:
-        if each["id"] in chosen and (more := open_descendants(projects, each["id"]) - chosen):
-            count = known.get(each["id"])
-            offers[each["id"]] = {
+    for project in projects:
+        if project["id"] in chosen and (more := open_descendants(projects, project["id"]) - chosen):
+            count = known.get(project["id"])
+            offers[project["id"]] = {
                 "projects": len(more),
                 "below": count["children"] if count else None,
                 "own": count["own"] if count else None,
@@ -313,16 +317,16 @@ def child_project_offers(
 
 def selected_projects(projects: Sequence[Project], texts: Sequence[str]) -> tuple[set[int], list[str]]:
     """Return the projects that the setting names exactly, and its other texts: patterns and paths."""
-    names = Counter(str(each["name"]) for each in projects)
-    by_text = {str(each["id"]): each["id"] for each in projects}
-    by_text |= {str(each["name"]): each["id"] for each in projects if names[str(each["name"])] == 1}
+    names = Counter(str(project["name"]) for project in projects)
+    by_text = {str(project["id"]): project["id"] for project in projects}
+    by_text |= {str(project["name"]): project["id"] for project in projects if names[str(project["name"])] == 1}
     chosen = {by_text[text] for text in texts if text in by_text}
     return chosen, [text for text in texts if text not in by_text]
 
 
 def setting_values(projects: Sequence[Project], ids: set[int]) -> Iterator[str]:
     """Yield the setting's text for each selected project: its name, or its ObjectID if the name is ambiguous."""
-    names = Counter(str(each["name"]).casefold() for each in projects)
+    names = Counter(str(project["name"]).casefold() for project in projects)
     for each in projects:
         if each["id"] in ids:
             name = str(each["name"])

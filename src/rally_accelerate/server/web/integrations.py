@@ -241,7 +241,7 @@ class IntegrationPages:
 def refusal(request: Request, error: ConfigError) -> Response:
     """Return a page that explains why an action failed."""
     data = {"title": "Action failed", "message": str(error), "hint": error.hint}
-    return render_page(request, "notdone.html", data, status=409)
+    return render_page(request, "action_failed.html", data, status=409)
 
 
 async def back(request: Request) -> Response:
@@ -321,16 +321,16 @@ class ResyncPages:
             "notices": list(latest.report.get("notices", ())) if latest else [],
             "issues": [
                 {
-                    "key": each.external_id,
-                    "id": each.display_id,
-                    "name": each.name,
-                    "status": each.status,
-                    "since": each.since,
+                    "key": removed_item.external_id,
+                    "id": removed_item.display_id,
+                    "name": removed_item.name,
+                    "status": removed_item.status,
+                    "since": removed_item.since,
                 }
-                for each in listed
+                for removed_item in listed
             ],
         }
-        return render_page(request, "removals.html", data)
+        return render_page(request, "missing_items.html", data)
 
     async def approve(self, request: Request) -> Response:
         """Mark them, in a run that begins now."""
@@ -348,15 +348,15 @@ class ResyncPages:
     ) -> Response:
         trial = self._trials.get(actor_of(request), _key(stored))
         begun = {"since": "", "progress": "", "percent": None, "result": None}
-        shown = {**begun, **trial.as_dict()} if trial is not None else None
-        since = str(shown.get("since") or "")[:10] if shown else ""
+        preview = {**begun, **trial.as_dict()} if trial is not None else None
+        since = str(preview.get("since") or "")[:10] if preview else ""
         data: dict[str, Any] = {
             "title": f"Resync {stored.name}",
             "integration": {"id": stored.id, "name": stored.name, "disabled": stored.disabled},
             "range": form.get("range", "full") if form else "date" if since else "full",
             "date": form.get("date", "") if form else since,
             "fault": fault,
-            "trial": shown,
+            "trial": preview,
         }
         return render_page(request, "resync.html", data, status=422 if fault else 200)
 

@@ -43,7 +43,9 @@ COLUMNS: Mapping[str, Column] = {
         Column("name", "Name", "name", lambda row, _: row.name, Sort.NAME),
         Column("type", "Type", "text", lambda row, _: row.type, Sort.TYPE),
         Column("status", "Status", "badge", lambda row, _: row.status, Sort.STATUS),
-        Column("age", "In status", "age", lambda row, told: told.now.timestamp() * 1000 - row.status_since, Sort.AGE),
+        Column(
+            "age", "In status", "age", lambda row, context: context.now.timestamp() * 1000 - row.status_since, Sort.AGE
+        ),
         Column("priority", "Priority", "text", lambda row, _: row.priority, Sort.PRIORITY),
         Column("points", "Points", "figure", lambda row, _: row.story_points, Sort.POINTS),
         Column("owner", "Owner", "text", lambda row, _: row.owner, Sort.OWNER),
@@ -55,7 +57,9 @@ COLUMNS: Mapping[str, Column] = {
         Column("created", "Created", "instant", lambda row, _: row.created, Sort.CREATED),
         Column("updated", "Updated", "instant", lambda row, _: row.last_update, Sort.UPDATED),
         Column("changes", "Changes", "figure", lambda row, _: row.changes),
-        Column("integration", "Integration", "text", lambda row, told: told.names.get(row.tracker_id, row.tracker_id)),
+        Column(
+            "integration", "Integration", "text", lambda row, context: context.names.get(row.tracker_id, row.tracker_id)
+        ),
         Column("address", "Address", "link", lambda row, _: row.url),
     )
 }

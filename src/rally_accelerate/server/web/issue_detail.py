@@ -103,8 +103,8 @@ def describe_change(content: Mapping[str, Any]) -> list[Piece]:
 
 
 def _describe_list_change(name: str, before: Value, after: Value) -> list[Piece]:
-    added = [each for each in after if each not in before]
-    removed = [each for each in before if each not in after]
+    added = [value for value in after if value not in before]
+    removed = [value for value in before if value not in after]
     pieces: list[Piece] = []
     for verb, values in (("added", added), ("removed", removed)):
         if values:
@@ -220,7 +220,7 @@ def _with_optional_fields(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return the issue with None for missing optional fields, also inside its lists."""
     issue = {**dict.fromkeys(OPTIONAL), **content}
     for name, inner in (("sprints", SPRINT), ("releases", RELEASE), ("comments", COMMENT)):
-        issue[name] = [{**dict.fromkeys(inner), **each} for each in issue[name] or () if each]
+        issue[name] = [{**dict.fromkeys(inner), **element} for element in issue[name] or () if element]
     former = list_former_sprints(content)
     for each, sprint in zip((one for one in content.get("sprints") or () if one), issue["sprints"], strict=True):
         sprint["former"] = each in former
@@ -364,7 +364,7 @@ def _group_links(tracker: str, links: Sequence[Link]) -> list[dict[str, Any]]:
 
 
 def _join_values(values: Sequence[Any] | None) -> str:
-    return ", ".join(str(each) for each in values or () if each)
+    return ", ".join(str(value) for value in values or () if value)
 
 
 def _day(value: Any) -> str:

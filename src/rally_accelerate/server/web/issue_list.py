@@ -121,7 +121,7 @@ class View:
     def toggle(self, facet: str, value: str) -> "View":
         """Return the view with a value of a field added or removed."""
         values = self.chosen.get(facet, ())
-        changed = tuple(each for each in values if each != value) if value in values else (*values, value)
+        changed = tuple(other for other in values if other != value) if value in values else (*values, value)
         return replace(self, chosen={**self.chosen, facet: changed}, after="")
 
     def sort_by(self, sort: Sort) -> "View":

@@ -40,14 +40,14 @@ class UrlPrefixMiddleware:
 
     def _inside(self, scope: Scope) -> Scope:
         below = f"{self._prefix}/"
-        found = dict(scope)
+        path = dict(scope)
         if scope["path"].startswith(below):
-            found["path"] = scope["path"].removeprefix(self._prefix)
+            path["path"] = scope["path"].removeprefix(self._prefix)
             raw: bytes = scope.get("raw_path") or b""
-            found["raw_path"] = raw.removeprefix(self._prefix.encode())
+            path["raw_path"] = raw.removeprefix(self._prefix.encode())
         # The page that a form was on, as the application knows it.
         host = dict(scope["headers"]).get(b"host", b"")
-        found["headers"] = [
+        path["headers"] = [
             (
                 name,
                 value.replace(b"://%b%b" % (host, below.encode()), b"://%b/" % host, 1)
@@ -56,7 +56,7 @@ class UrlPrefixMiddleware:
             )
             for name, value in scope["headers"]
         ]
-        return found
+        return path
 
 
 class _Answer:

@@ -59,7 +59,10 @@ class PluginPages:
             "description": DESCRIPTION,
             "documentation": f"{PLUGINS}/{PLUGIN_ID}",
         }
-        versions = [{"version": each.version, "date": each.date, "description": each.description} for each in RELEASES]
+        versions = [
+            {"version": release.version, "date": release.date, "description": release.description}
+            for release in RELEASES
+        ]
         data = {
             "title": "Plugins",
             "plugins": [plugin],
@@ -78,16 +81,16 @@ class PluginPages:
         ]
         fields = [
             {
-                "name": each.name,
-                "label": each.label,
-                "type": each.kind,
-                "description": each.description,
-                "required": each.required,
-                "hidden": each.hidden,
-                "default": format_value(each.name, each.default),
-                "choices": list(each.choices),
+                "name": setting.name,
+                "label": setting.label,
+                "type": setting.kind,
+                "description": setting.description,
+                "required": setting.required,
+                "hidden": setting.hidden,
+                "default": format_value(setting.name, setting.default),
+                "choices": list(setting.choices),
             }
-            for each in list_form_fields()
+            for setting in list_form_fields()
         ]
         data = {
             "title": f"{DISPLAY_NAME} plug-in",

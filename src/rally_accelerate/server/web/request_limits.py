@@ -52,27 +52,27 @@ def within(receive: Receive, arrival: Arrival, *, announced: int = 0) -> Receive
         arrival: What is expected.
         announced: The size that its headers announce; 0 if they do not.
     """
-    begun, received, whole = time.monotonic(), 0, False
+    begun, received, is_complete = time.monotonic(), 0, False
 
     async def receiving() -> Message:
-        nonlocal received, whole
-        if whole:
+        nonlocal received, is_complete
+        if is_complete:
             return await receive()
         if arrival.most is not None and announced > arrival.most:
             raise LargeBodyError
-        left = begun + arrival.ends(received) - time.monotonic()
+        remaining = begun + arrival.ends(received) - time.monotonic()
         # What has arrived already is received without waiting, so that no timeout would end it.
-        if left <= 0 and received:
+        if remaining <= 0 and received:
             raise SlowBodyError
         try:
-            async with asyncio.timeout(max(0.0, left)):
+            async with asyncio.timeout(max(0.0, remaining)):
                 message = await receive()
         except TimeoutError:
             raise SlowBodyError from None
         received += len(message.get("body", b""))
         if arrival.most is not None and received > arrival.most:
             raise LargeBodyError
-        whole = not message.get("more_body", False)
+        is_complete = not message.get("more_body", False)
         return message
 
     return receiving

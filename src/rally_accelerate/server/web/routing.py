@@ -66,7 +66,7 @@ def actor_of(request: Request) -> Actor:
 
 def forbidden(request: Request, role: Role) -> Response:
     """Return the page for users without the required role."""
-    return render_page(request, "refused.html", {"title": "Not allowed", "needed": role.word}, status=403)
+    return render_page(request, "forbidden.html", {"title": "Not allowed", "needed": role.word}, status=403)
 
 
 HOME = "/"

@@ -191,16 +191,16 @@ class Guard:
         return None
 
     async def _caller(self, request: HTTPConnection, method: str) -> Identity | None:
-        given = request.headers.get("authorization")
-        if given is None:
+        key = request.headers.get("authorization")
+        if key is None:
             return await self._callers.authenticate_session(self._cookie.token(request))
         # A key reads pages; what forms do is for people who signed in. Programs have GraphQL for that.
-        return await self._callers.authenticate_header(given) if method in SAFE else None
+        return await self._callers.authenticate_header(key) if method in SAFE else None
 
     async def _api_caller(self, request: HTTPConnection) -> Identity | None:
-        given = request.headers.get("authorization")
-        if given is not None:
-            return await self._callers.authenticate_header(given)
+        key = request.headers.get("authorization")
+        if key is not None:
+            return await self._callers.authenticate_header(key)
         # A browser's session counts only where the browser says that a page of ours asks.
         token = self._cookie.token(request)
         return await self._callers.authenticate_session(token) if token and from_our_page(request) else None

@@ -24,12 +24,12 @@ _SPOKEN = re.compile(r"[A-Z]")
 
 def replace_names(text: str) -> str:
     """Replace property names in a text by field labels: ``apiKey`` becomes API Token."""
-    return _PROPERTY.sub(lambda found: _LABELS[found["path"] or found["name"]], text)
+    return _PROPERTY.sub(lambda match: _LABELS[match["path"] or match["name"]], text)
 
 
 def replace_labels(text: str) -> str:
     """Replace field labels in a text by property names, to search stored texts."""
-    return _LABEL.sub(lambda found: _NAMES[found[0]], text)
+    return _LABEL.sub(lambda match: _NAMES[match[0]], text)
 
 
 _LABELS = {field.name: field.label for field in list_form_fields()}
@@ -84,7 +84,7 @@ def render_page(request: Request, template: str, data: Mapping[str, Any], *, sta
 
 def not_found(request: Request, what: str) -> Response:
     """Return the page for something that doesn't exist."""
-    return render_page(request, "missing.html", {"what": what, "title": "Page not found"}, status=404)
+    return render_page(request, "not_found.html", {"what": what, "title": "Page not found"}, status=404)
 
 
 async def no_route(request: Request, error: Exception) -> Response:
@@ -93,7 +93,7 @@ async def no_route(request: Request, error: Exception) -> Response:
     if fault.status_code not in {404, 405} or request.url.path.startswith(MACHINE_PATHS):
         return PlainTextResponse(fault.detail, fault.status_code, fault.headers)
     answer = render_page(
-        request, "missing.html", {"what": "this page", "title": "Page not found"}, status=fault.status_code
+        request, "not_found.html", {"what": "this page", "title": "Page not found"}, status=fault.status_code
     )
     answer.headers.update(fault.headers or {})
     return answer

@@ -141,7 +141,7 @@ class UserPages:
             "keys": [key_row(one) for one in await self._stores.keys.list_keys()],
             "done": DONE.get(request.query_params.get("done", ""), ""),
         }
-        return render_page(request, "access-keys.html", data)
+        return render_page(request, "access_keys.html", data)
 
     async def revoke(self, request: Request) -> Response:
         """Revoke anybody's access key."""

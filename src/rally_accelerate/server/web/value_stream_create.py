@@ -119,7 +119,7 @@ class ValueStreamCreatePages:
             "token": token,
             "refused": refused,
         }
-        return render_page(request, "stream_begun.html", data, status=409 if refused else 200)
+        return render_page(request, "stream_create_preview.html", data, status=409 if refused else 200)
 
     async def apply(self, request: Request) -> Response:
         """Create the value stream whose preview was shown."""

@@ -120,8 +120,8 @@ class FilePages:
             return _import(request, stream, problems=problems_of(error), status=400)
         self._previews.delete(actor, token)
         # Where only settings of integrations changed there is no new version to tell of.
-        told_of = f"?saved={done.version}" if done.version > pending.version else ""
-        return RedirectResponse(f"/value-streams/{stream.id}{told_of}", 303)
+        source = f"?saved={done.version}" if done.version > pending.version else ""
+        return RedirectResponse(f"/value-streams/{stream.id}{source}", 303)
 
     async def edit(self, request: Request) -> Response:
         """Show the file in the editor."""
@@ -230,9 +230,9 @@ def attachment(text: str, name: str) -> Response:
     return Response(text, media_type="application/json", headers={"Content-Disposition": disposition})
 
 
-def difference_data(found: Sequence[Any]) -> list[dict[str, str]]:
+def difference_data(changes: Sequence[Any]) -> list[dict[str, str]]:
     """Differences for a template."""
-    return [{"kind": each.kind, "what": each.what, "name": each.name, "detail": each.detail} for each in found]
+    return [{"kind": item.kind, "what": item.what, "name": item.name, "detail": item.detail} for item in changes]
 
 
 def plan_data(plan: Plan) -> dict[str, Any]:
@@ -318,8 +318,8 @@ class VersionPages:
             return not_found(request, VALUE_STREAM)
         skip = _number(request.query_params.get("skip", ""))
         found = await self._stores.streams.list_versions(stream.id, skip=skip, limit=PAGE + 1)
-        shown, rows = found[:PAGE], []
-        for number, version in enumerate(shown):
+        versions_shown, rows = found[:PAGE], []
+        for number, version in enumerate(versions_shown):
             before = found[number + 1] if number + 1 < len(found) else None
             rows.append(
                 {
@@ -389,7 +389,7 @@ class VersionPages:
         except (ConfigError, NotFoundError, OutdatedError) as error:
             data = {**layout_data(stream, "versions"), "number": version.number, "problems": problems_of(error)}
             return render_page(
-                request, "stream_refused.html", data, status=409 if isinstance(error, OutdatedError) else 400
+                request, "stream_restore_failed.html", data, status=409 if isinstance(error, OutdatedError) else 400
             )
         return RedirectResponse(f"/value-streams/{stream.id}", 303)
 
@@ -403,7 +403,8 @@ class VersionPages:
         # Settings of integrations have no versions: both files would show those of today.
         known = await load_integrations(self._stores, self._schedule)
         texts = [
-            as_text(_without_settings(export_document(stream, known, document=each.document))) for each in (old, new)
+            as_text(_without_settings(export_document(stream, known, document=version.document)))
+            for version in (old, new)
         ]
         # In a thread: the time to compare long files of equal lines grows with the square of their length.
         return await asyncio.to_thread(lambda: list(_compare_lines(*texts)))

@@ -121,7 +121,7 @@ def _item(stored: StoredIssue) -> dict[str, Any]:
     raw = issue.get("rawIssue")
     value = issue.get("businessValue")
     if value is None and isinstance(raw, dict):
-        value = next((held for name, held in raw.items() if name.casefold() == "businessvalue"), None)
+        value = next((raw_value for name, raw_value in raw.items() if name.casefold() == "businessvalue"), None)
     return {
         "tracker": stored.tracker_id,
         "key": issue["_id"],
@@ -216,9 +216,9 @@ class MapPages:
         layout = parse_layout(stream.document)
         board, readable, fault = await self._board(request, stream, map_filter, now)
         if board is None:
-            return render_page(request, "stream_counting.html", layout_data(stream, "map"))
+            return render_page(request, "stream_calculating.html", layout_data(stream, "map"))
         legend = build_legend(by, board.facets.get(by, ()), layout.ranks)
-        numbered = {held.stage.number: held for held in board.stages}
+        numbered = {stage_board.stage.number: stage_board for stage_board in board.stages}
         data = {
             **layout_data(stream, "map"),
             "phases": [
@@ -251,13 +251,13 @@ class MapPages:
             return not_found(request, VALUE_STREAM)
         layout = parse_layout(stream.document)
         number = request.path_params["number"].removesuffix(".json")
-        stage = next((each for each in layout.stages if str(each.number) == number), None)
+        stage = next((candidate for candidate in layout.stages if str(candidate.number) == number), None)
         if stage is None:
             return not_found(request, "this stage")
         now, map_filter = datetime.now(UTC), parse_filter(request)
         board, readable, fault = await self._board(request, stream, map_filter, now)
         if board is None:
-            return render_page(request, "stream_counting.html", layout_data(stream, "map"))
+            return render_page(request, "stream_calculating.html", layout_data(stream, "map"))
         stage_board = board.stages[stage.number - 1]
         after = request.query_params.get("after", "")
         result = await self._boards.page(stream, stage, readable, now=now, after=after, limit=PAGE)
@@ -316,7 +316,11 @@ class MapPages:
         if now - version.at > SAVED_NOTICE_AGE:
             # An address that was kept, or a page that stays open.
             return None
-        added = {each.name for each in differences(before, version.document) if (each.kind, each.what) == ADDED}
+        added = {
+            difference.name
+            for difference in differences(before, version.document)
+            if (difference.kind, difference.what) == ADDED
+        }
         entries = [entry for _, entry in integrations_of(version.document) if entry["name"].strip() in added]
         return {
             "number": version.number,

@@ -42,7 +42,7 @@ class ValueStreamPages:
     async def index(self, request: Request) -> Response:
         """List all value streams."""
         rows = [_row(one) for one in await self._stores.streams.all()]
-        return render_page(request, "streams.html", {"title": "Value streams", "streams": rows})
+        return render_page(request, "value_streams.html", {"title": "Value streams", "streams": rows})
 
     async def settings(self, request: Request) -> Response:
         """Show the form for name, description and deletion."""
