@@ -192,7 +192,7 @@ async def test_its_source_is_a_tree_that_folds_and_its_texts_are_texts(asked: Se
         UPLOAD, data=upload(item(5, rawIssue=deep), item(6, rawIssue=[1, [2]]), item(7, rawIssue="t"), tracker=TRACKER)
     )
     assert "bottom" in await shown(asked, number=5)
-    assert "0 1 1 1 elements" in await shown(asked, number=6)
+    assert "0 1 1 1 element" in await shown(asked, number=6)
     await shown(asked, number=7)
 
 
