@@ -73,7 +73,7 @@ def test_removing_without_confirmation_removes_nothing(database: Path) -> None:
 def test_a_name_that_does_not_exist_is_answered_with_those_that_do(database: Path) -> None:
     done = run_command("integrations", "disable", "bad", "--database", str(database))
     assert done.code == 3
-    assert "there is no integration 'bad'" in done.err
+    assert "no integration named 'bad'" in done.err
     assert "Its integrations: good, stuck." in done.err
 
 

@@ -60,8 +60,8 @@ def test_issues_by_the_same_id_would_be_updated_and_others_doubled(tmp_path: Pat
             assert told.code == code, told.out + told.err
             assert f"{number} issues of this integration" in told.out
             if code:
-                assert f"{number} would be there TWICE" in told.out
-                assert f"{number} of them are known by their FormattedID" in told.out
+                assert f"{number} would be DUPLICATED" in told.out
+                assert f"{number} are identified by their FormattedID" in told.out
             else:
                 assert f"{number} would be updated" in told.out
             assert rally.key not in told.out + told.err

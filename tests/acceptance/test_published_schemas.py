@@ -109,7 +109,7 @@ def test_every_command_is_understood(tmp_path: Path, schema: Label, newer: bool,
         its.sync()
 
         verified = its.run("verify")
-        assert f"compared with Accelerate: {len(its.stub.issues_of())} issues, 0 differ" in verified.out
+        assert f"compared with Accelerate: {len(its.stub.issues_of())} issues, 0 differences" in verified.out
         assert "does not return these fields, so they are not compared" in verified.out
         assert "history" in verified.out.rpartition("not compared:")[2]
 
@@ -117,7 +117,7 @@ def test_every_command_is_understood(tmp_path: Path, schema: Label, newer: bool,
         assert f"{len(its.stub.issues_of())} would be updated" in migrated.out
 
         preview = its.sync("--resync", "full", "--dry-run")
-        assert "0 items differ" in preview.out
+        assert "0 issues differ" in preview.out
         before = its.stub.issues_of()
         its.sync("--resync", "full")
         assert its.stub.issues_of() == before
@@ -182,7 +182,7 @@ def test_verify_says_what_differs_in_accelerate(tmp_path: Path) -> None:
         its.stub.issues[TRACKER, key]["owner"] = "Somebody else"
         told = run_command("verify", str(its.file))
         assert told.code == 4
-        assert "1 differ" in told.out
+        assert "1 differences" in told.out
         assert "its priority is 'Changed' in Accelerate" in told.out
         # Another integration's issues are nothing to this one.
         its.stub.issues = {("another", each): issue for (_, each), issue in its.stub.issues.items()}
@@ -198,8 +198,8 @@ def test_a_mapping_that_changes_a_type_shows_every_item_of_it(tmp_path: Path) ->
         rules = [{"type": "Story", "valueMapping": {"type": {"User story": ["Story"]}}}]
         changed = Place(its.rally, its.stub, its.folder, {**its.properties, "fieldMapping": rules})
         shown = changed.sync("--resync", "full", "--dry-run")
-        assert f"{stories} items differ" in shown.out
+        assert f"{stories} issues differ" in shown.out
         verified = run_command("verify", str(changed.file))
         assert verified.code == 4
-        assert f"{stories} differ" in verified.out
+        assert f"{stories} differences" in verified.out
         assert "its type is 'Story' in Accelerate, and should be 'User story'" in verified.out

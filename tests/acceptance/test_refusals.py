@@ -94,9 +94,9 @@ def test_a_database_of_a_newer_version_is_left_as_it_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({}, "accelerateUrl and ucvAccessKey are not given"),
-        ({"accelerateUrl": "http://127.0.0.1:9"}, "ucvAccessKey is not given"),
-        ({"ucvAccessKey": "key"}, "accelerateUrl is not given"),
+        ({}, "accelerateUrl and ucvAccessKey are not set"),
+        ({"accelerateUrl": "http://127.0.0.1:9"}, "ucvAccessKey is not set"),
+        ({"ucvAccessKey": "key"}, "accelerateUrl is not set"),
     ],
 )
 def test_a_check_says_what_of_accelerate_is_not_given(tmp_path: Path, given: dict[str, str], said: str) -> None:
@@ -105,7 +105,7 @@ def test_a_check_says_what_of_accelerate_is_not_given(tmp_path: Path, given: dic
         properties = {"baseUrl": rally.url, "apiKey": rally.key, **given}
         file.write_text(json.dumps([{"type": "ucv-ext-rally", "name": "sample", "properties": properties}]))
         done = run_command("check", str(file))
-    assert f"not tried: {said}" in done.out
+    assert f"not tested: {said}" in done.out
 
 
 def test_a_check_tells_a_wrong_workspace_once(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def test_own_rules_map_status_and_history_alike_and_can_be_explained(tmp_path: P
         assert "mapped by default from ScheduleState" in explained.out
         assert run_command("explain", str(file), "DE99999").code == 3
         for odd in ("US", "US 12", 'US1") OR (FormattedID = "US2'):
-            assert "is no id of an item" in run_command("explain", str(file), odd).err
+            assert "is not a Rally ID" in run_command("explain", str(file), odd).err
 
         covered = run_command("coverage", str(file))
         assert covered.code == 0
@@ -91,7 +91,7 @@ def test_verify_is_content_and_tells_what_is_not_right(tmp_path: Path) -> None:
         assert lost.code == 4
         count = len(shortened["history"])
         assert f"its history has 0 changes in Accelerate, and should have {count}" in lost.out
-        assert "1 differ" in lost.out
+        assert "1 differences" in lost.out
         changed = next(key for key, row in rally.fetch_ground_truth("defect").items() if row["visible"])
         rally.post("edit", {"objectId": int(changed), "fields": {"Name": "Changed meanwhile"}})
         rally.post("clock", {"advance_seconds": 120})

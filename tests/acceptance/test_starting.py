@@ -50,7 +50,7 @@ def test_a_wrong_option_is_told_with_the_usage_of_a_new_process(begin: Start) ->
 def test_it_can_open_its_output_in_its_own_way(begin: Start) -> None:
     code, out, err = finished(begin, "plugin", "nonsense")
     assert (code, err) == (1, "")
-    assert "There is no interface 'nonsense'" in out
+    assert "Unknown command 'nonsense'" in out
 
 
 def test_its_environment_and_folder_are_what_it_is_given(

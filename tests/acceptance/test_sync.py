@@ -139,7 +139,7 @@ def test_a_project_that_is_opened_again_brings_what_changed_long_ago(tmp_path: P
     ("given", "said"),
     [
         ({"projects": "Sample Company Delivery"}, "child projects have"),
-        ({"query": '(Name = "no such name")'}, "extra filter (query) excludes all"),
+        ({"query": '(Name = "no such name")'}, "filter (query) excludes all items"),
     ],
     ids=["parent", "query"],
 )

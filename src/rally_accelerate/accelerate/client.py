@@ -251,7 +251,7 @@ class AccelerateClient:
             self._tracker_id = found or made_tracker_id(self._account.tenant_id, self._account.name)
             if not found:
                 log.info(
-                    "Accelerate knows no integration named %r; its issues are uploaded under the id %s",
+                    "Accelerate has no integration named %r; uploading its issues under the ID %s",
                     self._account.name,
                     self._tracker_id,
                 )
@@ -473,7 +473,7 @@ class AccelerateClient:
         if not isinstance(its_id, str) or not its_id.strip():
             raise UnexpectedResponseError(
                 f"Accelerate's answer does not say whether it has an integration named {self._account.name!r}",
-                hint="Look into the log of Accelerate's release-events-api for the reason.",
+                hint="See the log of Accelerate's release-events-api for the reason.",
             )
         return its_id
 

@@ -63,9 +63,9 @@ def graphql_address(server: str) -> str:
     text = clean_address(normalize_typography(strip_quotes(server)))
     if not text:
         raise ConfigError(
-            "the address of the Accelerate server is not given",
+            "the URL of the Accelerate server is not set",
             problems=[Problem("properties.accelerateUrl", "is missing")],
-            hint="Give accelerateUrl in the properties, --accelerate-url or ACCELERATE_URL.",
+            hint="Set accelerateUrl in the properties, --accelerate-url or ACCELERATE_URL.",
         )
     if "://" not in text:
         text = f"https://{text}"
@@ -94,7 +94,7 @@ def authorization(key: str) -> str:
     if not (key.isascii() and key.isprintable()):
         raise ConfigError(
             "the access key cannot be sent",
-            problems=[Problem("properties.ucvAccessKey", "holds characters that no key has; copy it again")],
+            problems=[Problem("properties.ucvAccessKey", "contains invalid characters; copy it again")],
         )
     return f"UserAccessKey {key}"
 
@@ -103,7 +103,7 @@ def _unusable(text: str) -> ConfigError:
     return ConfigError(
         "the address of the Accelerate server cannot be used",
         problems=[Problem("properties.accelerateUrl", text)],
-        hint="Check accelerateUrl: give the server's address alone.",
+        hint="Set accelerateUrl to the URL of the server only.",
     )
 
 
@@ -142,9 +142,9 @@ def decipher(
         case 407:
             raise explain_proxy_login(status, headers, route)
         case 413:
-            raise RequestTooLargeError("Accelerate finds the upload too large (HTTP 413)")
+            raise RequestTooLargeError("Accelerate rejected the upload as too large (HTTP 413)")
         case 429:
-            raise RateLimitedError("Accelerate asks for fewer requests (HTTP 429)", retry_after=_seconds(headers))
+            raise RateLimitedError("Accelerate is limiting requests (HTTP 429)", retry_after=_seconds(headers))
         case 408 | 504 | 524:
             raise ServiceTimeoutError(f"Accelerate did not answer in time (HTTP {status})")
         case 502 | 503:
@@ -158,7 +158,7 @@ def decipher(
     if data is None and "data" in answer:
         raise UnexpectedResponseError(
             f"Accelerate's answer (HTTP {status}) has no data and no error",
-            hint="Look into the log of Accelerate's release-events-api for the reason; the next run sends it again.",
+            hint="See the log of Accelerate's release-events-api for the reason. The next run sends it again.",
         )
     if status >= HTTPStatus.MULTIPLE_CHOICES or not isinstance(data, dict):
         raise UnexpectedResponseError(f"Accelerate's answer (HTTP {status}) is no GraphQL answer")
@@ -179,12 +179,12 @@ def check_acknowledgement(data: Mapping[str, Any]) -> None:
     answer = data.get("uploadIssueData")
     result = answer.get("result") if isinstance(answer, Mapping) else None
     if result is False:
-        raise RejectedError("Accelerate answers result: false")
+        raise RejectedError("Accelerate returned result: false")
     if result is not True:
         told = "uploadIssueData: null" if answer is None else "no result"
         raise InternalServerError(
-            f"Accelerate does not acknowledge the upload ({told})",
-            hint="Look into the log of Accelerate's release-events-api for the reason; the next run sends it again.",
+            f"Accelerate did not acknowledge the upload ({told})",
+            hint="See the log of Accelerate's release-events-api for the reason. The next run sends it again.",
         )
 
 
@@ -216,7 +216,7 @@ def _read(status: int, content: bytes) -> dict[str, Any]:
     if status < HTTPStatus.INTERNAL_SERVER_ERROR and not content.strip():
         raise UnexpectedResponseError(
             f"Accelerate's answer (HTTP {status}) is empty",
-            hint="Check accelerateUrl: a gateway, or a server of another kind, answers in Accelerate's place.",
+            hint="Check accelerateUrl: a gateway or another server responds instead of Accelerate.",
         )
     try:
         answer = decode_json(content).data
@@ -228,7 +228,7 @@ def _read(status: int, content: bytes) -> dict[str, Any]:
             if status == HTTPStatus.OK:
                 raise UnexpectedResponseError(
                     "a web page came instead of Accelerate's GraphQL answer",
-                    hint="Check accelerateUrl: a portal, a login page or a proxy answers in its place.",
+                    hint="Check accelerateUrl: a portal, a sign-in page or a proxy responds instead.",
                 ) from None
             raise UnexpectedResponseError(
                 f"a web page (HTTP {status}) came instead of Accelerate's GraphQL answer"
@@ -265,7 +265,7 @@ def _refused(message: str, route: Route | None = None) -> AccessDeniedError:
     path = urlsplit(route.server).path.removesuffix("/graphql").removesuffix(API) if route else ""
     others = f" Check accelerateUrl as well: give the server's address without {path}." if path else ""
     return AccessDeniedError(
-        message, hint=f"Check ucvAccessKey; its user needs a role that may write issues, not only Viewer.{others}"
+        message, hint=f"Check ucvAccessKey. Its user needs a role that can write issues, not only Viewer.{others}"
     )
 
 
@@ -314,9 +314,7 @@ def page_of(found: Any) -> tuple[list[Mapping[str, Any]], str | None]:
         return kept, None
     cursor = info.get("cursor")
     if not isinstance(cursor, str) or not cursor:
-        raise UnexpectedResponseError(
-            "Accelerate says that a project has more issues, but gives no cursor to request them"
-        )
+        raise UnexpectedResponseError("Accelerate reports more issues in a project but returned no cursor")
     return kept, cursor
 
 

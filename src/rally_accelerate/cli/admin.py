@@ -42,8 +42,8 @@ async def _rotate(database: Path | None) -> None:
         await stores.audit.record(
             SYSTEM_ACTOR, "rotated", kind="secrets", detail={"secrets": count, "from": "the terminal"}
         )
-        click.echo(f"encrypted with a new key: {count} secret{'' if count == 1 else 's'} in {path}")
-        click.echo(f"back up {path}.key anew, and destroy the old backups of it")
+        click.echo(f"re-encrypted {count} secret{'' if count == 1 else 's'} in {path} with a new key")
+        click.echo(f"Back up {path}.key now and destroy its old backups.")
 
 
 @secrets.command()
@@ -57,7 +57,7 @@ def forget(*, database: Path | None, yes: bool) -> int:
     """
     path = existing_database(database)
     if not yes:
-        click.confirm(f"Take every secret out of {path} that no key in {path}.key can read?", abort=True)
+        click.confirm(f"Delete every secret in {path} that no key in {path}.key can decrypt?", abort=True)
     asyncio.run(_forget(path))
     return 0
 
@@ -71,7 +71,7 @@ async def _forget(path: Path) -> None:
         await stores.audit.record(
             SYSTEM_ACTOR, "forgot", kind="secrets", detail={"secrets": count, "from": "the terminal"}
         )
-    click.echo(f"taken out: {count} secret{'' if count == 1 else 's'} that no key could read in {path}")
+    click.echo(f"deleted {count} secret{'' if count == 1 else 's'} that no key can decrypt from {path}")
 
 
 @click.group()
@@ -117,7 +117,7 @@ async def _reset(name: str, database: Path | None) -> None:
         user = await stores.users.by_name(name)
         if user is None:
             known = ", ".join(one.name for one in await stores.users.all()) or "none"
-            raise NotFoundError(f"there is no user {name} in {path}", hint=f"Its users: {known}.")
+            raise NotFoundError(f"no user named {name!r} in {path}", hint=f"Users in this database: {known}.")
         password = passwords.generate()
         await stores.users.set_password(user.id, password, temporary=True)
         await stores.audit.record(
@@ -130,7 +130,7 @@ async def _reset(name: str, database: Path | None) -> None:
         )
         click.echo(f"sign in: {user.name} / {password}   (shown only now)")
         if user.disabled:
-            click.echo(f"{user.name} is disabled: an administrator has to enable the user first", err=True)
+            click.echo(f"{user.name} is disabled. An administrator must enable the user first.", err=True)
 
 
 #: For the audit log.
@@ -235,7 +235,7 @@ async def _known(stores: "Stores", name: str, path: Path) -> "StoredIntegration"
     found = [one for one in everything if one.id == name] or [one for one in everything if one.name == name]
     if not found:
         known = ", ".join(one.name for one in everything) or "none"
-        raise NotFoundError(f"there is no integration {name!r} in {path}", hint=f"Its integrations: {known}.")
+        raise NotFoundError(f"no integration named {name!r} in {path}", hint=f"Integrations in this database: {known}.")
     if len(found) > 1:
         ids = ", ".join(f"{one.id} (tenant {one.tenant_id})" for one in found)
         raise ConfigError(f"{len(found)} integrations are named {name!r}", hint=f"Use the ID of one: {ids}.")

@@ -108,7 +108,7 @@ def explain(*, file: Path, key: str, name: str) -> int:
         click.echo(safe(f"  {target}: {shown}"))
         click.echo(click.style(safe(f"      {outcome.reason}"), dim=True))
     history = found.judgement
-    told = history.reason or "; ".join(map(str, history.gaps)) or "it leads from the creation to the present"
+    told = history.reason or "; ".join(map(str, history.gaps)) or "matches the current values"
     click.echo(safe(f"  history: {len(found.issue.history)} changes, {history.verdict.value}: {told}"))
     return 0
 
@@ -149,7 +149,7 @@ def verify(*, file: Path, name: str, accelerate_url: str) -> int:
     _list([f"{key}: {fault.verdict.value}: {fault.reason or _gaps(fault.gaps)}" for key, fault in found.faults.items()])
     if compares:
         its = found.compared
-        click.secho(f"compared with Accelerate: {its.issues:,} issues, {len(its.differences):,} differ", bold=True)
+        click.secho(f"compared with Accelerate: {its.issues:,} issues, {len(its.differences):,} differences", bold=True)
         _list(its.differences)
         if its.unreadable:
             click.echo(not_compared(its.unreadable))
@@ -164,11 +164,11 @@ def _show_coverage(found: Coverage) -> None:
         click.secho(safe(f"{shown}: {items:,} items"), bold=True)
         for value in found.values:
             if value.type == shown:
-                what = "no rule maps this value" if value.ruled else "as Rally has it, there is no rule"
+                what = "no rule matches this value" if value.ruled else "unmapped, passed through"
                 click.echo(safe(f"  {value.target} {value.value!r}: {value.items:,} items ({what})"))
         for unread in found.fields:
             if unread.type == shown:
-                click.echo(safe(f"  {unread.name}: filled in {unread.items:,} items, and read by nobody"))
+                click.echo(safe(f"  {unread.name}: set in {unread.items:,} items, not mapped to anything"))
 
 
 def _gaps(gaps: Sequence[Any]) -> str:
@@ -186,7 +186,7 @@ def _one(loaded: Sequence[Loaded]) -> Loaded:
     if len(loaded) != 1:
         names = ", ".join(one.integration.name for one in loaded)
         raise ConfigError(
-            "this looks at one integration at a time", hint=f"Choose one with --name: {names}." if names else ""
+            "this command needs exactly one integration", hint=f"Choose one with --name: {names}." if names else ""
         )
     return loaded[0]
 

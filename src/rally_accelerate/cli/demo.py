@@ -36,7 +36,7 @@ SECONDS_BETWEEN_CHANGES = 4.0
 CHANGES_BETWEEN_RUNS = 12
 
 #: How the port is chosen where the command is run by ``make``, which takes no options.
-UNDER_MAKE = "with make demo PORT=8500 (PORT=0 takes a free one)"
+UNDER_MAKE = "with make demo PORT=8500 (PORT=0 selects a free one)"
 
 REAL_INTERVAL = timedelta(minutes=5)
 
@@ -92,7 +92,9 @@ def _rally() -> Iterator[Rally]:
     try:
         from rally_sandbox import server, world  # noqa: PLC0415 - an extra: the command says how to get it
     except ImportError as error:
-        raise click.ClickException("the sample company needs: pip install 'rally-accelerate[sandbox]'") from error
+        raise click.ClickException(
+            "The sample data needs an extra. Run: pip install 'rally-accelerate[sandbox]'"
+        ) from error
     with tempfile.TemporaryDirectory(prefix="rally-accelerate-demo-") as folder:
         # Each demo has a sample company of its own, so what an earlier one synced would only confuse.
         company = world.World.create(seed=SAMPLE_SEED, items=SAMPLE_ITEMS)
@@ -133,17 +135,17 @@ async def _worked(rally: Rally, host: "Server", url: str, *, once: bool, interva
         report = await host.run_integration(identity, watch=watch)
     show_report(report, name="first sync")
     if (drawn := await host.create_first_value_stream(identity)) is not None:
-        click.echo(f"drawn:   the value stream {drawn}")
+        click.echo(f"map:     created value stream {drawn}")
     if once:
         if rally.simulator:
             rally.simulator.world.work(CHANGES_BETWEEN_RUNS)
         following = await host.run_integration(identity)
-        show_report(following, name="next cycle")
+        show_report(following, name="second sync")
         return max(_code(report.outcome), _code(following.outcome))
     click.secho(f"\nopen {url}{await host.create_sign_in_link()}", bold=True)
-    click.echo("the link signs you in, once, within ten minutes")
-    every = f"every {interval.total_seconds():g} s" if interval < timedelta(minutes=1) else "every five minutes"
-    click.echo(f"it is synced {every}; Ctrl-C stops it")
+    click.echo("One-time sign-in link, valid for 10 minutes.")
+    every = f"every {interval.total_seconds():g} s" if interval < timedelta(minutes=1) else "every 5 minutes"
+    click.echo(f"Syncing {every}. Press Ctrl-C to stop.")
     host.start_scheduler()
     while True:
         await asyncio.sleep(SECONDS_BETWEEN_CHANGES)

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 DEFAULT_PORT = 8420
 
 #: Said where other machines reach the host.
-UNSAFE = """warning: other machines can reach {address}, and without TLS whoever is between reads passwords and keys.
-         Listen on 127.0.0.1 behind a proxy with TLS instead, and give its address with --outside-url https://...
-         (docs/how-to/run-the-embedded-host.md shows how)."""
+UNSAFE = """warning: other machines can reach {address}, and without TLS, passwords and keys can be read on the network.
+         Listen on 127.0.0.1 behind a TLS proxy instead and set --outside-url https://...
+         (see docs/how-to/run-the-embedded-host.md)."""
 
 database_option = click.option(
     "--database",
@@ -119,7 +119,7 @@ def existing_database(database: Path | None) -> Path:
         raise without_host() from error
     path = database or default_database()
     if not path.is_file():
-        raise StoreError(f"there is no database {path}", hint="Name the host's own with --database.")
+        raise StoreError(f"no database at {path}", hint="Set the path of the server's database with --database.")
     refuse_foreign(path, REQUIRED_TABLES, what=DATABASE, option="--database")
     return path
 
@@ -131,4 +131,4 @@ def default_database() -> Path:
 
 def without_host() -> click.ClickException:
     """What somebody reads who has not installed the host."""
-    return click.ClickException("the embedded host needs: pip install 'rally-accelerate[host]'")
+    return click.ClickException("The server needs an extra. Run: pip install 'rally-accelerate[host]'")

@@ -58,13 +58,17 @@ def migrate(*, file: Path, name: str, accelerate_url: str) -> int:
     if not found:
         named = f" named {name!r}" if name else ""
         there = sorted({str(raw["name"]).strip() for raw in list_sections(document) if raw.get("name")})
-        hint = f"It has: {', '.join(there)}." if there else "Its type is ucv-ext-rally."
-        raise ConfigError(f"{file}: there is no Rally integration{named}", hint=hint)
+        hint = (
+            f"Integrations in this file: {', '.join(there)}."
+            if there
+            else "The type of a Rally integration is ucv-ext-rally."
+        )
+        raise ConfigError(f"{file}: no Rally integration{named}", hint=hint)
     # A name alone may be that of any tool's integration.
     found = [raw for raw in found if name or "type" in raw or "properties" in raw] or found
     codes = []
     for raw in found:
-        click.secho(f"{raw.get('name') or 'an integration without a name'}:", bold=True)
+        click.secho(f"{raw.get('name') or 'unnamed integration'}:", bold=True)
         for each in explain_settings(raw, environment=read_environment()):
             # A value may be a secret in a place that nobody expects: only names and our own words are shown of it.
             click.echo(
@@ -82,7 +86,7 @@ def _compare(raw: Mapping[str, Any], origin: str, accelerate_url: str) -> int:
     except (ConfigError, ValueError) as error:
         problems = error.problems if isinstance(error, ConfigError) else ()
         why = "; ".join(f"{_PLACE.sub('', problem.path)} {problem.text}".strip() for problem in problems)
-        click.echo(f"  not compared with Accelerate: {why or 'it is disabled'}")
+        click.echo(f"  not compared with Accelerate: {why or 'the integration is disabled'}")
         if isinstance(raw.get("properties"), Mapping):
             click.echo(f"  Masked secrets are taken from the environment: {', '.join(SECRETS)}")
         return DONE
@@ -112,17 +116,21 @@ async def _compared(one: Loaded) -> Comparison:
 
 
 def _tell(found: Comparison) -> int:
-    click.echo(f"  Rally shows {found.items:,} items, Accelerate holds {found.issues:,} issues of this integration.")
+    click.echo(f"  {found.items:,} items in Rally, {found.issues:,} issues of this integration in Accelerate.")
     for identity, number in found.identities.most_common():
-        click.echo(f"    {number:,} of them are known by {_words(identity)}")
+        click.echo(f"    {number:,} are identified by {_words(identity)}")
     click.echo(f"    {found.updated:,} would be updated")
     _some("would be added", found.added)
-    _some("are of items that Rally does not show any more, and stay as they are", found.left)
+    _some("are no longer visible in Rally and stay unchanged", found.left)
     if not found.doubled:
         return DONE
-    _some("would be there TWICE, as they are known by another id than this plug-in's", found.doubled, colour="red")
+    _some(
+        "would be DUPLICATED, because they are stored under an ID that this plug-in does not use",
+        found.doubled,
+        colour="red",
+    )
     click.echo(
-        "  Add the integration anew and remove the old one with its data, or let this one have a name of its own: see "
+        "  Delete the old integration with its data and add it again, or choose a different name for this one. See "
         "docs/how-to/replace-the-plug-in.md."
     )
     return TO_DECIDE

@@ -34,9 +34,9 @@ class Duration(click.ParamType[timedelta]):
         match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|min|h)?", str(value).strip().lower())
         seconds = float(match[1]) * _UNITS[match[2] or "s"] if match else 0
         if seconds <= 0:
-            self.fail(f"{value!r} is no duration; write for example 30s, 5m or 1h", param, ctx)
+            self.fail(f"{value!r} is not a valid duration; use for example 30s, 5m or 1h", param, ctx)
         if seconds > LONGEST_SECONDS:
-            self.fail(f"{value!r} is longer than a week", param, ctx)
+            self.fail(f"{value!r} is too long; the maximum is 7 days", param, ctx)
         return timedelta(seconds=seconds)
 
 
@@ -54,7 +54,7 @@ class Again(click.ParamType[Window]):
         try:
             return Window(as_instant(value))
         except ValueError as error:
-            self.fail(f"{value!r} {error}; or write full", param, ctx)
+            self.fail(f"{value!r} {error}; or use full", param, ctx)
 
 
 file_argument = click.argument("file", type=click.Path(path_type=Path))
@@ -92,17 +92,17 @@ def required_target(integration: Integration) -> Target:
     if target is not None:
         return target
     problems = [Problem(f"{integration.name}: {each.path}", each.text) for each in target_problems(integration)]
-    raise ConfigError("it is not known where the issues go", problems=problems)
+    raise ConfigError("no upload target is set", problems=problems)
 
 
 def target_problems(integration: Integration) -> list[Problem]:
     """Return which of the settings are missing that say where an integration's issues go, and what gives them."""
     problems = []
     if not integration.properties.accelerate_url:
-        text = "is missing; or give --accelerate-url or ACCELERATE_URL"
+        text = "is missing (or set --accelerate-url or ACCELERATE_URL)"
         problems.append(Problem("properties.accelerateUrl", text))
     if integration.properties.accelerate_key is None:
-        problems.append(Problem("properties.ucvAccessKey", "is missing; or give ACCELERATE_ACCESS_KEY"))
+        problems.append(Problem("properties.ucvAccessKey", "is missing (or set ACCELERATE_ACCESS_KEY)"))
     return problems
 
 

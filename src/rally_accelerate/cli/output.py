@@ -42,8 +42,7 @@ def safe(text: str) -> str:
 def own_fault(error: Exception) -> str:
     """What a user reads of a bug in the program; its message may hold data, and is for --debug."""
     return (
-        f"A fault in rally-accelerate itself: {type(error).__name__}. Run again with --debug in front of the command "
-        "and report what it prints."
+        f"Internal error: {type(error).__name__}. Run again with --debug before the command name and report the output."
     )
 
 
@@ -74,7 +73,7 @@ def show_report(report: SyncReport, *, name: str, uploaded: str = "uploaded") ->
         f" in {duration(report.seconds) if report.seconds >= 1 else f'{report.seconds:.1f} s'}: {tally.read:,} read, "
         f"{tally.uploaded:,} {uploaded}, {tally.unchanged:,} unchanged, {tally.skipped:,} skipped; "
         f"requests: {report.rally.requests:,} to Rally, {report.accelerate.requests:,} to Accelerate"
-        + (f", {retries:,} tried again" if (retries := report.rally.retries + report.accelerate.retries) else "")
+        + (f", {retries:,} retries" if (retries := report.rally.retries + report.accelerate.retries) else "")
     )
     if told := histories(tally):
         click.echo(f"  histories: {told}")
@@ -83,13 +82,13 @@ def show_report(report: SyncReport, *, name: str, uploaded: str = "uploaded") ->
     if report.empty:
         click.secho(f"  {safe(report.empty)}", fg="yellow")
     if tally.removed:
-        click.echo(f"  marked as gone: {tally.removed:,}")
+        click.echo(f"  marked as removed: {tally.removed:,}")
     for notice in report.notices:
         click.echo(safe(f"  note: {notice}"))
     for skip in report.skipped[:SKIPS_SHOWN]:
         click.secho(safe(f"  skipped {skip.key}: {skip.reason}"), fg="yellow")
     if tally.skipped > SKIPS_SHOWN:
-        click.secho(f"  and {tally.skipped - SKIPS_SHOWN:,} more; --json names them", fg="yellow")
+        click.secho(f"  and {tally.skipped - SKIPS_SHOWN:,} more; add --json to list them", fg="yellow")
     if report.failure is not None:
         show_error(report.failure)
 
@@ -121,7 +120,7 @@ def _bar(name: str) -> Iterator[Watch]:
         TextColumn("{task.fields[said]}"),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
-        task: TaskID = shown.add_task(name, total=None, said="asking Rally")
+        task: TaskID = shown.add_task(name, total=None, said="connecting to Rally")
         follower = Follower()
 
         def watch(tally: Tally) -> None:

@@ -51,12 +51,14 @@ def sandbox(*, port: int, seed: int, items: int, world: str, live: bool, every: 
     try:
         import rally_sandbox.server as server  # noqa: PLC0415, PLR0402 - an extra: the command says how to get it
     except ImportError as error:
-        raise click.ClickException("the simulator needs: pip install 'rally-accelerate[sandbox]'") from error
+        raise click.ClickException(
+            "The simulator needs an extra. Run: pip install 'rally-accelerate[sandbox]'"
+        ) from error
 
     def ready(url: str) -> None:
         click.echo(f"simulated Rally: {url}")
         click.echo(f"API key:         {server.SANDBOX_API_KEY}")
-        click.echo("Ctrl-C stops it")
+        click.echo("Press Ctrl-C to stop.")
 
     try:
         server.run(

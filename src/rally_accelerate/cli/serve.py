@@ -139,7 +139,7 @@ def _outside(given: str) -> str:
     except ValueError:
         fits = False
     if not fits:
-        text = f"{given!r} is no such address; write for example https://accelerate.example.com or https://example.com/rally/"
+        text = f"{given!r} is not a valid URL; use for example https://accelerate.example.com or https://example.com/rally/"
         raise click.BadParameter(text, param_hint="--outside-url")
     return given.strip()
 
@@ -155,7 +155,7 @@ def _proxy(given: str) -> str:
     try:
         return str(ip_address(given.strip()))
     except ValueError:
-        text = f"{given!r} is no IP address; write for example 127.0.0.1"
+        text = f"{given!r} is not an IP address; use for example 127.0.0.1"
         raise click.BadParameter(text, param_hint="--trusted-proxy") from None
 
 
@@ -174,12 +174,12 @@ async def _serve(
             if host.first_password:
                 click.echo(f"sign in: admin / {host.first_password}   (shown only now)")
             if host.first_access_key:
-                click.echo(f"key:  {host.first_access_key}   (for the GraphQL endpoint; shown only now, keep it)")
+                click.echo(f"key:  {host.first_access_key}   (for the GraphQL endpoint; shown only now)")
             for one in loaded:
                 await host.add_integration(one.integration)
             for name, tenant_id in switched_off:
                 if await host.disable_integration(name, tenant_id):
-                    click.echo(f"{name}: disabled, as the file says", err=True)
+                    click.echo(f"{name}: disabled in the file", err=True)
             # Here, as FILE may bring an integration that is to be left out.
             await host.exclude_integrations(without)
             for name in without:

@@ -93,7 +93,7 @@ def sync(
     given = {"approveRemoval": True} if approve_removal else {}
     loaded = load(file, name=name, accelerate_url=accelerate_url, given=given)
     if not loaded:
-        click.echo("every integration in this file is disabled", err=True)
+        click.echo("All integrations in this file are disabled.", err=True)
         return 0
     logs.set_up(loaded[0].integration.logging_level, redactor=redactor_of(loaded), stream=sys.stderr)
     redact_with(redactor_of(loaded))
@@ -116,7 +116,7 @@ def sync(
         try:
             return asyncio.run(runner.every(every))
         except KeyboardInterrupt:
-            click.echo("stopped; the next run continues where this one ended", err=True)
+            click.echo("Stopped. The next run continues where this one ended.", err=True)
             return 0
 
 
@@ -223,10 +223,7 @@ class _Runner:
         if difference is not None:
             for line in difference.differences[:DIFFERENCES_SHOWN]:
                 click.echo(safe(f"  {line}"))
-            click.echo(
-                f"  {len(difference.differences):,} items differ from what Accelerate holds; all others would be sent "
-                "as they are there"
-            )
+            click.echo(f"  {len(difference.differences):,} issues differ from Accelerate; the others are up to date")
             if difference.unreadable:
                 click.echo(f"  {not_compared(difference.unreadable)}")
         elif self._dry_run and report.tally.uploaded > len(previewed):

@@ -78,29 +78,28 @@ def histories(tally: Tally) -> str:
         awaited = f" ({awaited_words(tally.awaited, of=tally.incomplete)})" if tally.awaited else ""
         parts.append(f"{tally.incomplete:,} incomplete{awaited}")
     if tally.unverifiable:
-        parts.append(f"{tally.unverifiable:,} that cannot be checked")
+        parts.append(f"{tally.unverifiable:,} not verifiable")
     return ", ".join(parts) if tally.complete + tally.incomplete + tally.unverifiable else ""
 
 
 def awaited_words(count: int, *, of: int) -> str:
-    """Why histories are incomplete that Rally's own record of the past, a minute behind, will tell soon."""
-    if count < of:
-        return f"{count:,} of them until the next run: Rally's Lookback has not got their last changes yet"
-    return "until the next run: Rally's Lookback has not got the last changes yet"
+    """Return why histories are incomplete while Rally's Lookback lacks the latest changes."""
+    pending = "pending: Rally's Lookback is behind; the next sync completes them"
+    return f"{count:,} {pending}" if count < of else pending
 
 
 def trying_again(trouble: RetriedFailure) -> str:
     """What somebody reads who waits while something fails and is tried again."""
     often = "" if trouble.failures == 1 else f" after {trouble.failures} failures"
-    return f"Trying again{often}: {trouble.message}"
+    return f"Retrying{often}: {trouble.message}"
 
 
 def sentence(tally: Tally, measure: Measure, *, seconds: float, uploading: str = Phase.UPLOADING.value) -> str:
     """One line about a run that is going on."""
     if not any(stage.total or stage.done for stage in measure.stages):
         # Before Rally's first answer there is no "0 of 0": nobody knows yet.
-        asking = "asking Rally what there is to read"
-        return asking if seconds < SILENT_SECONDS else f"{asking}; waiting for the answer for {duration(seconds)}"
+        asking = "counting items in Rally"
+        return asking if seconds < SILENT_SECONDS else f"{asking}; no response for {duration(seconds)}"
     more = "at least " if tally.uncounted else ""
     parts: list[str] = []
     for stage in measure.stages:

@@ -49,8 +49,8 @@ def decrypted(text: str, passphrase: str, *, name: str) -> str:
     """
     if text.lstrip().startswith(("{", "[")):
         raise ConfigError(
-            f"{name} is plain text, but there is a key file encryptKey: it should be encrypted",
-            hint="Remove the file encryptKey from the working directory, or hand over encrypted arguments.",
+            f"{name} is plain text, but the key file encryptKey exists, so it must be encrypted",
+            hint="Remove the file encryptKey from the working directory, or pass encrypted arguments.",
         )
     try:
         raw = base64.b64decode("".join(text.split()), validate=True)
@@ -58,7 +58,9 @@ def decrypted(text: str, passphrase: str, *, name: str) -> str:
         raise ConfigError(f"{name} cannot be decrypted: it is not base64 text", hint=_KEY_HINT) from None
     body = raw[len(SALTED) + SALT_BYTES :]
     if not raw.startswith(SALTED) or not body or len(body) % BLOCK_BYTES:
-        raise ConfigError(f"{name} cannot be decrypted: it is cut off or encrypted in another way", hint=_KEY_HINT)
+        raise ConfigError(
+            f"{name} cannot be decrypted: it is truncated or encrypted with another method", hint=_KEY_HINT
+        )
     clear = _opened(body, passphrase, salt=raw[len(SALTED) : len(SALTED) + SALT_BYTES])
     if clear is None:
         raise ConfigError(f"{name} cannot be decrypted: it is encrypted with another key", hint=_KEY_HINT)
@@ -160,9 +162,9 @@ def read(process: str, velocity: str, *, passphrase: str = "") -> Given:
     ]
     if problems:
         raise ConfigError(
-            f"{PROCESS} is not what a scheduled event needs",
+            f"{PROCESS} is not valid for a scheduled event",
             problems=problems,
-            hint='It is JSON like {"state": {...}, "properties": {...}, "loggingLevel": "INFO"}.',
+            hint='Use JSON such as {"state": {...}, "properties": {...}, "loggingLevel": "INFO"}.',
         )
     state, properties = given["state"], given["properties"]
     level = as_level(_level(given) or _level(properties))
@@ -190,13 +192,13 @@ def understood(given: Given) -> Arguments:
         problems += error.problems
     unread = {problem.path for problem in problems}
     if not state.tracker_id and "state.trackerId" not in unread:
-        problems.append(Problem("state.trackerId", "is missing: issues belong to an integration"))
+        problems.append(Problem("state.trackerId", "is missing (the ID of the integration)"))
     if not (
         state.api_server_url
         or "state.apiServerUrl" in unread
         or (loaded and loaded.integration.properties.accelerate_url)
     ):
-        problems.append(Problem("state.apiServerUrl", "is missing: the address of the Accelerate server"))
+        problems.append(Problem("state.apiServerUrl", "is missing (the URL of the Accelerate server)"))
     key = _access_key(given.properties)
     if not key and "properties.ucvAccessKey" not in unread:
         text = "no user access key; edit and save the integration, so that the server makes one, or enter ucvAccessKey"
@@ -213,7 +215,7 @@ def _object(text: str, name: str, passphrase: str) -> dict[str, Any]:
     elif looks_encrypted(text):
         raise ConfigError(
             f"{name} is encrypted, but there is no key file",
-            hint="The file encryptKey has to lie in the working directory of the container.",
+            hint="The file encryptKey must be in the working directory of the container.",
         )
     try:
         found = parse_json(text).data if text else None
@@ -232,7 +234,7 @@ def _state(given: Mapping[str, Any], problems: list[Problem]) -> RunState:
         value = as_text(lower.get(name.lower()))
         if isinstance(value, str):
             return value
-        problems.append(Problem(f"state.{name}", "must be a text"))
+        problems.append(Problem(f"state.{name}", "must be a string"))
         return ""
 
     return RunState(

@@ -15,20 +15,19 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-DONE, FAILED, STOPPED = 0, 1, 143
-
-#: What stands where Node's own plug-ins have their program (accelerate-api-notes.md#commands).
-SCRIPT = "velocity-plugin.min.js"
+from rally_accelerate.plugin.protocol import (
+    DONE,
+    EVENT,
+    FAILED,
+    GET_MANIFEST,
+    OTHERS,
+    SCHEDULED_EVENTS,
+    SCRIPT,
+    STOPPED,
+    WORDS_OF_AN_EVENT,
+)
 
 MANIFEST = Path(__file__).with_name("manifest.json")
-EVENT = "syncRallyDataEvent"
-GET_MANIFEST, SCHEDULED_EVENTS = "getmanifest", "scheduledevents"
-
-#: The host's other interfaces, which this plug-in has nothing for (accelerate-api-notes.md#commands).
-OTHERS = ("endpoints", "taskDefinitions", "eventTriggers", "qualityHandlers", "automationTasks")
-
-#: ``scheduledEvents``, the event, and its two arguments.
-WORDS_OF_AN_EVENT = 4
 
 
 def node(arguments: Sequence[str]) -> int:
@@ -39,7 +38,7 @@ def node(arguments: Sequence[str]) -> int:
     """
     _open_output()
     if not arguments or Path(arguments[0]).name != SCRIPT:
-        return _refused(f"This image runs the Rally plug-in, not Node: the first argument is {SCRIPT}.")
+        return _refused(f"This image runs the Rally plug-in, not Node. The first argument must be {SCRIPT}.")
     return main(arguments[1:])
 
 
@@ -66,7 +65,7 @@ def main(words: Sequence[str]) -> int:
         gc.set_threshold(1_000_000, 20, 100)
         return run_event(words[2], words[3])
     except KeyboardInterrupt:
-        _tell("WARN", "stopped before anything was asked or sent")
+        _tell("WARN", "stopped before the sync started")
         return STOPPED
 
 
@@ -74,17 +73,17 @@ def _fault(words: Sequence[str]) -> str:
     """What is wrong with a command that is to run the event; empty when nothing is."""
     form = f"scheduledEvents {EVENT} <processProps> <velocityProps>"
     if not words:
-        return f"No interface was asked for; ask for getManifest, or {form}."
+        return f"No command given. Use getManifest, or {form}."
     interface = words[0].lower()
     if interface in (each.lower() for each in OTHERS):
-        return f"This plug-in has no {words[0]}; it has getManifest, and {form}."
+        return f"This plug-in does not support {words[0]}. Use getManifest, or {form}."
     if interface != SCHEDULED_EVENTS:
-        return f"There is no interface {words[0]!r}; ask for getManifest, or {form}."
+        return f"Unknown command {words[0]!r}. Use getManifest, or {form}."
     if len(words) > 1 and words[1] != EVENT:
-        return f"There is no event {words[1]!r}; there is {EVENT}."
+        return f"Unknown event {words[1]!r}. The only event is {EVENT}."
     if len(words) < WORDS_OF_AN_EVENT:
         missing = ("The event", "processProps", "velocityProps")[len(words) - 1]
-        return f"{missing} is missing; the form is {form}."
+        return f"{missing} is missing. Use {form}."
     return ""
 
 

@@ -122,7 +122,7 @@ def kept_of(recalled: Recalled, event: str) -> Kept | None:
             size=size,
         )
     except (KeyError, TypeError, ValueError, AttributeError, StoreError, zlib.error):
-        log.info("what an earlier run kept cannot be read; the platform's own times are used instead")
+        log.info("the stored progress of an earlier run cannot be read; using the times from Accelerate instead")
         return None
 
 

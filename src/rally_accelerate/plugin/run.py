@@ -25,7 +25,7 @@ from rally_accelerate.model.progress import Progress, Window
 from rally_accelerate.model.report import Outcome, SyncReport, Tally
 from rally_accelerate.observe.run_summary import Follower, duration, histories, project_lines
 from rally_accelerate.plugin import arguments, log_output, platform_state
-from rally_accelerate.plugin.entry import DONE, EVENT, FAILED, STOPPED
+from rally_accelerate.plugin.protocol import DONE, EVENT, FAILED, STOPPED
 from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.rally.transport import connection_notices
 from rally_accelerate.sync import side_jobs
@@ -44,8 +44,8 @@ KEY_FILE = Path("encryptKey")
 FAILED_KEEP_SECONDS = 5.0
 
 NAMES_NOT_STORED = (
-    "The server has no room for the names of projects, tags and people: after a rename in Rally, an issue gets the new "
-    "name when its work item changes, or with a resync."
+    "The names of projects, tags and people exceed the storage limit of the server. After a rename in Rally, an issue "
+    "gets the new name when its work item changes, or with a resync."
 )
 
 #: A run that is told to end has two seconds: so long it may try to have its progress kept.
@@ -80,9 +80,9 @@ def run_event(process: str, velocity: str) -> int:
     except Exception as error:
         # Its traceback is for whoever sets the level to debug; the message may hold data.
         log.fatal(
-            "A fault in the plug-in itself: %s. Set the logging level to DEBUG and report it.", type(error).__name__
+            "Internal error: %s. Set the logging level to DEBUG, run again and report the log.", type(error).__name__
         )
-        log.debug("its traceback:", exc_info=True)
+        log.debug("traceback:", exc_info=True)
         return FAILED
     finally:
         with suppress(OSError):
@@ -96,10 +96,12 @@ def _passphrase() -> str:
     except FileNotFoundError:
         return ""
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        reason = error.strerror if isinstance(error, OSError) else "the file is not text"
         raise ConfigError(f"the key file encryptKey cannot be read: {reason}") from None
     if not text:
-        raise ConfigError("the key file encryptKey is empty", hint="It holds the key of the encrypted arguments.")
+        raise ConfigError(
+            "the key file encryptKey is empty", hint="It must contain the key of the encrypted arguments."
+        )
     return text
 
 
@@ -125,14 +127,14 @@ async def stoppable(work: Coroutine[Any, Any, int]) -> int:
     try:
         return await task
     except asyncio.CancelledError:
-        log.warning("stopped; the next run goes on where this one ended")
+        log.warning("stopped; the next run continues where this one ended.")
         return STOPPED
 
 
 def _end(task: asyncio.Task[int]) -> None:
     """End the process, whatever it is at: a name that is being looked up, for one, cannot be cancelled."""
     if not task.done():
-        log.warning("stopped in the middle; the next run goes on from what was kept last")
+        log.warning("stopped early; the next run continues from the last saved progress")
     os._exit(STOPPED)
 
 
@@ -163,7 +165,7 @@ class _Event:
         before = platform_state.kept_of(recalled, EVENT) or platform_state.kept_of(handed, EVENT)
         now = datetime.now(UTC)
         if before is not None and before.running and abs(now - before.at) < platform_state.SILENT:
-            log.info("Another run of this integration is at work; this one leaves it to that one.")
+            log.info("Another run of this integration is in progress. Nothing to do.")
             return DONE
         restarts = before is not None and self._given.state.last_run is None
         if before is not None and restarts and before.finished:
@@ -200,7 +202,10 @@ class _Event:
                 cursor = None
             begun = platform_state.begun_at(cursor, scope, rules_version=rules.version, reads=rules.needed_data)
             state.begin(replace(begun, learned=learned))
-            log.info("From the beginning." if cursor is None else "Changes since %s.", *([cursor] if cursor else []))
+            log.info(
+                "Syncing everything from the beginning." if cursor is None else "Syncing changes since %s.",
+                *([cursor] if cursor else []),
+            )
         progress = state.progress
         beat = asyncio.create_task(state.beat())
         try:
@@ -248,8 +253,8 @@ class _Event:
             return FAILED
         if report.outcome is Outcome.PARTIAL and not state.keeps and state.progress.owed:
             log.error(
-                "This server does not remember what could not be imported, so that the run counts as failed: then the "
-                "next one begins where this one did."
+                "This server does not store pending retries, so the run is reported as failed. The next run then "
+                "starts from the same position."
             )
             return FAILED
         return DONE
@@ -271,7 +276,7 @@ class _Event:
         except RallyAccelerateError as failure:
             done, error = False, failure
         if done:
-            log.info("The resync is done.")
+            log.info("Resync completed.")
             return side_jobs.done(progress, side_jobs.RESYNC)
         progress = side_jobs.deferred(progress, side_jobs.RESYNC, error, now=now)
         for notice in side_jobs.notices(
@@ -286,7 +291,7 @@ async def _begin_again(platform: Platform, before: platform_state.Kept) -> platf
 
     A finished sync and no earlier run: the server keeps the integration's state, not necessarily its issues.
     """
-    log.info("The server knows no earlier run of this integration: everything is uploaded again.")
+    log.info("The server has no record of an earlier run of this integration. Uploading everything again.")
     begun = platform_state.begun_again(before)
     try:
         await platform.keep(EVENT, platform_state.stored(begun))
@@ -313,7 +318,7 @@ def _tell_refusal(refusal: str, before: platform_state.Kept | None) -> None:
     what = f"what changed since {since:%Y-%m-%d %H:%M} UTC" if since else "everything"
     log.warning(
         "The server no longer stores the progress of a run: %s. Until it does, every run reads %s again. Check the "
-        "server's log, and its limit for the size of a request.",
+        "server's log and its request size limit.",
         refusal.rstrip("."),
         what,
     )
@@ -370,7 +375,7 @@ def _tell(report: SyncReport, *, told: Collection[str]) -> None:
     for line in project_lines(report.projects):
         log.info("%s", line)
     if tally.removed:
-        log.info("marked as gone: %d", tally.removed)
+        log.info("marked as removed: %d", tally.removed)
     seconds = duration(report.seconds) if report.seconds >= 1 else f"{report.seconds:.1f} s"
     log.info(
         "%s in %s: %d read, %d uploaded, %d unchanged, %d skipped; requests: %d to Rally, %d to Accelerate",

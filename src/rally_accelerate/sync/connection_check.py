@@ -150,7 +150,7 @@ async def _unmet(connected: Links, scope: Scope, rules: Rules) -> list[str]:
     try:
         allowed = await connected.source.values(scope, fields)
     except RallyAccelerateError as error:
-        return [f"the values in fieldMapping were not compared with those of Rally: {error}"]
+        return [f"the values in fieldMapping could not be compared with Rally: {error}"]
     return list(describe_unknown_values(every, allowed))
 
 
@@ -159,24 +159,26 @@ async def _workspace(integration: Integration, connected: Links) -> Finding:
     try:
         workspace, _ = await connected.source.projects()
     except RallyAccelerateError:
-        return Finding(Link.WORKSPACE, integration.properties.workspace or "the default one of the user")
+        return Finding(Link.WORKSPACE, integration.properties.workspace or "the user's default workspace")
     return Finding(Link.WORKSPACE, _named(workspace))
 
 
 async def _history(integration: Integration, connected: Links, scope: Scope) -> Finding:
     wanted = integration.properties.history_source
     if wanted in {"none", "revisions"}:
-        return Finding(Link.HISTORY, f"historySource is {wanted}: Lookback is not asked")
+        return Finding(Link.HISTORY, f"historySource is {wanted}, so Lookback is not used")
     try:
         fed_until = await connected.source.read_feed_time(scope)
     except RallyAccelerateError as error:
         if wanted == "lookback":
             return Finding(Link.HISTORY, str(error), error)
-        return Finding(Link.HISTORY, f"Lookback cannot be used, so revisions are read: {error}", doubtful=True)
+        return Finding(
+            Link.HISTORY, f"Lookback is not available, so revisions are read instead: {error}", doubtful=True
+        )
     if fed_until is None:
-        return Finding(Link.HISTORY, "Lookback answers")
+        return Finding(Link.HISTORY, "Lookback is available")
     behind = max(0.0, (scope.now - fed_until).total_seconds())
-    return Finding(Link.HISTORY, f"Lookback answers; it is {behind:,.0f} s behind")
+    return Finding(Link.HISTORY, f"Lookback is available, {behind:,.0f} s behind")
 
 
 async def _removals(connected: Links, scope: Scope) -> Finding:
@@ -184,7 +186,7 @@ async def _removals(connected: Links, scope: Scope) -> Finding:
         # What was deleted within the last moments: one request that reads next to nothing.
         await connected.source.binned(scope, scope.now)
     except RallyAccelerateError as error:
-        text = f"the recycle bin cannot be read, so deletions are found once a day by the listing: {error}"
+        text = f"the recycle bin cannot be read, so deletions are detected by the daily scan: {error}"
         return Finding(Link.REMOVALS, text, doubtful=True)
     return Finding(Link.REMOVALS, "the recycle bin can be read")
 
@@ -207,7 +209,7 @@ async def _emptiness(integration: Integration, connected: Links, scope: Scope) -
         text = await cause(connected.source, scope, since=integration.properties.initial_sync_date)
     except RallyAccelerateError as error:
         return Finding(Link.ITEMS, str(error), error)
-    return Finding(Link.ITEMS, text or "the items came in just now", doubtful=True)
+    return Finding(Link.ITEMS, text or "items were just created", doubtful=True)
 
 
 async def _accelerate(integration: Integration, connected: Links, target: Target | None) -> Finding:
@@ -216,12 +218,12 @@ async def _accelerate(integration: Integration, connected: Links, target: Target
         given = {"accelerateUrl": properties.accelerate_url, "ucvAccessKey": properties.accelerate_key}
         missing = [name for name, value in given.items() if not value]
         verb = "is" if len(missing) == 1 else "are"
-        return Finding(Link.ACCELERATE, f"not tried: {' and '.join(missing)} {verb} not given", doubtful=True)
+        return Finding(Link.ACCELERATE, f"not tested: {' and '.join(missing)} {verb} not set", doubtful=True)
     try:
         await connected.sink.open()
     except RallyAccelerateError as error:
         return Finding(Link.ACCELERATE, str(error), error)
-    return Finding(Link.ACCELERATE, f"accepts the key; the issues belong to integration {connected.sink.tracker_id}")
+    return Finding(Link.ACCELERATE, f"accepts the access key; issues belong to integration {connected.sink.tracker_id}")
 
 
 # A table of errors and links reads better than one exit.
@@ -275,15 +277,15 @@ def _passed(link: Link, integration: Integration) -> str:  # noqa: PLR0911
     match link:
         case Link.PROXY:
             # Its address may hold credentials.
-            return f"{_proxy(integration).rpartition('@')[2]} lets requests through"
+            return f"{_proxy(integration).rpartition('@')[2]} is working"
         case Link.ADDRESS:
-            return f"{properties.base_url} answers"
+            return f"{properties.base_url} responds"
         case Link.TLS if not properties.verify_tls:
-            return "not verified, because verifyTls is false"
+            return "certificate not verified (verifyTls is false)"
         case Link.TLS:
-            return "the certificate verifies"
+            return "certificate is valid"
         case Link.SERVICE:
-            return "Rally's web services answer"
+            return "Rally's web services respond"
         case Link.PROJECTS:
             return ", ".join(properties.projects) or "the whole workspace"
         case Link.TYPES:

@@ -141,7 +141,7 @@ async def compare(
         key = str(issue.get("_id"))
         names.setdefault(key, str(issue.get("id") or key))
         if key in held:
-            faults.setdefault(key, []).append("is there twice")
+            faults.setdefault(key, []).append("is in Accelerate twice")
             continue
         held.add(key)
         if key in wanted:
@@ -317,18 +317,18 @@ async def explain(source: RallyClient, rules: Rules, key: str) -> Explained:
         NotFoundError: The scope has no such item.
     """
     if not _KEY.fullmatch(key):
-        raise NotFoundError(f'"{key}" is no id of an item', hint="Give an id as people see it, such as US123 or DE45.")
+        raise NotFoundError(f'"{key}" is not a Rally ID', hint="Use an ID such as US123 or DE45.")
     scope = await source.open()
     record = await source.find(scope, key)
     if record is None:
         raise NotFoundError(
-            f"{key} is not among the items that this integration imports",
-            hint="Check the id, and the settings workspace, projects, types and query; a deleted item is not shown.",
+            f"{key} is not imported by this integration",
+            hint="Check the ID and the settings workspace, projects, types and query. Deleted items are not imported.",
         )
     (item,) = await source.history(scope, [record])
     issue, plain = map_work_item(item, rules, now=scope.now), map_work_item(item, _without_own(rules), now=scope.now)
     if not isinstance(issue, Issue) or not isinstance(plain, Issue):
-        raise NotFoundError(f"{key} cannot be mapped: Rally gave no ObjectID")
+        raise NotFoundError(f"{key} cannot be mapped: Rally returned no ObjectID")
     sources = get_default_sources(record, rules)
     its, site = _type_of(record, rules), rules.web_url
     applied = apply_rules(rules.compiled, its, record.fields, get_defaults(plain), site=site).outcomes

@@ -68,7 +68,7 @@ async def cause(source: Source, scope: Scope, *, since: datetime | None = None) 
             return ""
         return f"No items: there {_are(count)}, but none changed since initialSyncDate. Choose an earlier date."
     if scope.is_filtered and (count := await _count(source, scope.unfiltered, scope.kinds)):
-        return f"No items: the extra filter (query) excludes all. Without it there {_are(count)}. Correct the filter."
+        return f"No items: the filter (query) excludes all items. Without it there {_are(count)}. Correct the filter."
     hidden: Sequence[Project] = scope.closed if not scope.visible else ()
     if scope.projects:
         _, every = await source.projects()
@@ -100,18 +100,18 @@ def _nothing_seen(scope: Scope) -> str:
     if scope.projects:
         names = _names(scope.projects)
         return (
-            f"No items: this user sees none in {names}, and none in child projects. Choose the projects that hold the "
-            "items, and give the user of the key viewer rights to them and their child projects."
+            f"No items: this user sees none in {names}, and none in child projects. Choose the projects that contain "
+            "the items, and grant the user of the key viewer access to them and their child projects."
         )
     workspace = scope.workspace.name
     if not scope.visible:
         return (
             f"No items: this user sees no project of the workspace {workspace}. "
-            "Give the user of the key viewer rights to its projects, or choose another workspace."
+            "Grant the user of the key viewer access to its projects, or choose another workspace."
         )
     return (
         f"No items: this user sees {_projects(len(scope.visible))} of the workspace {workspace}, and no items there. "
-        "Give the user of the key viewer rights to the projects that hold the items, or choose another workspace."
+        "Grant the user of the key viewer access to the projects that contain the items, or choose another workspace."
     )
 
 

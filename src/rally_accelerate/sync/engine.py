@@ -261,7 +261,9 @@ class _Run:
         self.mapper.now = scope.now
         self.notices.extend(scope.notices)
         if self.plans.since is not None and self.plans.since > scope.now:
-            self.notices.append(f"initialSyncDate {self.plans.since:%Y-%m-%d} lies ahead: nothing is read until then.")
+            self.notices.append(
+                f"initialSyncDate {self.plans.since:%Y-%m-%d} is in the future. Nothing is synced until then."
+            )
         self.progress = await self.state.load()
         if self.originals is not None and serves(self.progress, scope, self.rules):
             await self._map_kept(scope, self.originals)
@@ -388,14 +390,14 @@ class _Run:
                     del parcel
 
     async def _pages(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
-        """Yield a walk's pages; a kind whose items cannot be asked for by what they carry has none."""
+        """Yield a walk's pages; a kind whose items cannot be queried by what they carry has none."""
         try:
             async for page in self.source.changed(scope, walk):
                 yield page
         except (RejectedError, NotFoundError, QueryError) as error:
             if not walk.carrying:
                 raise
-            log.info("%s cannot be asked for by %s: %s", walk.kind, walk.field, error)
+            log.info("%s cannot be queried by %s: %s", walk.kind, walk.field, error)
             yield Page(records=(), after=walk.after, last=True, remaining=0)
 
     async def _announced(self, scope: Scope, walk: Walk) -> int:
@@ -514,8 +516,8 @@ class _Run:
         if self.refused > MOST_REFUSED:
             last = receipt.refused[-1][1]
             raise RejectedError(
-                f"Accelerate refused more than {MOST_REFUSED} items; the last one, {last.key}: {last.reason}",
-                hint="So many refusals point to the server or the settings, not to the items.",
+                f"Accelerate rejected more than {MOST_REFUSED} items; the last one, {last.key}: {last.reason}",
+                hint="This many rejections point to the server or the settings, not to the items.",
             )
         return {(kind, int(external_id)) for external_id, _ in receipt.refused}
 

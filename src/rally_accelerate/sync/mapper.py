@@ -155,4 +155,4 @@ class Mapper:
             # Rally's data has surprised every connector (accelerate-api-notes.md#reported-problems): one item must not
             # stop the others, and stays owed until a version that can map it.
             log.exception("%s cannot be mapped", item.record.key)
-            return Skipped(item.record.key, f"it cannot be mapped ({type(error).__name__}); please report it")
+            return Skipped(item.record.key, f"internal error while mapping ({type(error).__name__}); please report it")

@@ -169,4 +169,4 @@ def _told(names: list[str]) -> tuple[str, ...]:
         return ()
     unique = list(dict.fromkeys(names))
     more = f" and {len(unique) - MOST_NAMED:,} more" if len(unique) > MOST_NAMED else ""
-    return (f"Renamed in Rally: {', '.join(unique[:MOST_NAMED])}{more}. The items that carry them are sent again.",)
+    return (f"Renamed in Rally: {', '.join(unique[:MOST_NAMED])}{more}. Their items are uploaded again.",)

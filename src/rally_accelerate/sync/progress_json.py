@@ -125,8 +125,8 @@ def progress_from_json(data: Mapping[str, Any]) -> Progress:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(
-            "the remembered progress cannot be read",
-            hint="Move the state away and start anew; issues that are already in Accelerate stay as they are.",
+            "the stored progress cannot be read",
+            hint="Move the state file away and run again. Nothing is duplicated in Accelerate.",
         ) from error
 
 

@@ -26,9 +26,9 @@ from rally_accelerate.rally.removed_item_values import RemovedItem
 from rally_accelerate.sync import side_jobs
 from rally_accelerate.sync.ports import Sink, Source, State
 
-NO_COMMENTS = "their comments cannot be read any more"
-NOT_RETURNED = "Accelerate does not return all fields of an issue"
-OWN_RULES = "fieldMapping fills fields from Rally that cannot be read any more"
+NO_COMMENTS = "their comments can no longer be read"
+NOT_RETURNED = "Accelerate does not return all fields of the issues"
+OWN_RULES = "fieldMapping uses Rally fields that can no longer be read"
 
 #: Targets of rules whose values come back from Accelerate.
 _RETURNED = frozenset({"name", "description", "status", "type", "normalizedType", "priority", "storyPoints", "labels"})
@@ -467,19 +467,19 @@ def _unmarked(unmarked: Mapping[int, str]) -> tuple[str, ...]:
     shown = ", ".join(str(item) for item in sorted(unmarked)[:NAMED])
     more = f" and {len(unmarked) - NAMED} more" if len(unmarked) > NAMED else ""
     reasons = "; ".join(dict.fromkeys(reason.rstrip(".") for _, reason in sorted(unmarked.items())))
-    return (f"Removed items whose issues stay as they are: {shown}{more} ({reasons}).",)
+    return (f"Removed items whose issues could not be marked: {shown}{more} ({reasons}).",)
 
 
 def _moved(places: Mapping[int, str]) -> tuple[str, ...]:
     names = sorted({name for name in places.values() if name})
     if not names:
         return ()
-    return (f"{len(places)} items left the scope and are now in: {', '.join(names[:5])}.",)
+    return (f"{len(places)} items moved out of the selected projects, to: {', '.join(names[:5])}.",)
 
 
 def _too_many(going: int, held: int, cap: Cap) -> str:
     return (
-        f"{going:,} of {held:,} items are gone, more than {cap.items} and {cap.share:.0%} at once: nothing was marked "
-        "as gone. Check workspace, projects, types, query and the rights of the Rally user; if it is right, run once "
-        "with --approve-removal or approveRemoval."
+        f"{going:,} of {held:,} items would be marked as removed, which exceeds the limit of {cap.items} items and "
+        f"{cap.share:.0%} (removalCap). Nothing was marked. Check workspace, projects, types, query and the "
+        "access of the Rally user. If the removal is right, run once with --approve-removal or approveRemoval."
     )

@@ -32,11 +32,11 @@ LONGEST_REASON = 300
 
 _TEXTS: Mapping[str, str] = {
     REMOVALS: "Removed items could not be marked",
-    BIN: "The recycle bin could not be read, so deletions are found by the listing of everything only",
+    BIN: "The recycle bin could not be read, so deletions are only detected by the daily scan",
     TIMEBOXES: "Changes of iterations, releases and milestones could not be read",
     PEOPLE: "Names of people could not be compared, so renamed people keep their former names",
     TAGS: "Names of tags could not be compared, so renamed tags keep their former names",
-    RESYNC: "The server did not clear the request for a resync, which is done",
+    RESYNC: "The server did not clear the request for a resync that is complete",
 }
 
 
@@ -86,7 +86,7 @@ def since(progress: Progress, job: str, otherwise: datetime) -> datetime:
 def notice(job: str, deferral: Deferral) -> str:
     """Return a sentence about a job that is put off, with the service's own words."""
     said = deferral.reason.rstrip(".")
-    return f"{_TEXTS.get(job, job)}: {said}. The next attempt is made after {deferral.until:%Y-%m-%d %H:%M} UTC."
+    return f"{_TEXTS.get(job, job)}: {said}. Next attempt after {deferral.until:%Y-%m-%d %H:%M} UTC."
 
 
 def notices(progress: Progress) -> tuple[str, ...]:

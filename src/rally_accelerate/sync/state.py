@@ -128,7 +128,7 @@ class StateFile:
             self._leave()
             raise StoreError(
                 f"the state file {path} cannot be used: {error}",
-                hint="Choose another file with --state, or repair its folder's rights.",
+                hint="Choose another file with --state, or correct the permissions of its folder.",
             ) from error
         except StoreError:
             self._leave()
@@ -170,7 +170,7 @@ class StateFile:
         except sqlite3.Error as error:
             raise StoreError(
                 f"the state file {self.path} cannot be read: {error}",
-                hint="Move it away and start anew; issues that are already in Accelerate stay as they are.",
+                hint="Move the file away and run again. Nothing is duplicated in Accelerate.",
             ) from error
 
     def size(self) -> int:
@@ -205,8 +205,8 @@ class StateFile:
         (found,) = self._db.execute("PRAGMA user_version").fetchone()
         if found > FORMAT:
             raise StoreError(
-                f"the state file {self.path} was written by a newer version of this program",
-                hint="Update the program, or choose another file with --state.",
+                f"the state file {self.path} was written by a newer version of rally-accelerate",
+                hint="Update rally-accelerate, or choose another file with --state.",
             )
 
     def _prepare(self) -> None:
@@ -238,8 +238,8 @@ class StateFile:
                 fcntl.lockf(self._lock.file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, int(key[:LOCK_DIGITS], 16))
         except OSError:
             raise StoreError(
-                f"another run is working on the same integration with the state file {self.path}",
-                hint="Wait until it ends. Two runs of one integration would only do the same work twice.",
+                f"another process is syncing the same integration with the state file {self.path}",
+                hint="Wait until it ends.",
             ) from None
 
     def _leave(self) -> None:

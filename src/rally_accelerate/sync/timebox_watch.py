@@ -134,6 +134,5 @@ def _told(changed: Sequence[TimeboxFacts]) -> tuple[str, ...]:
         return ()
     names = list(dict.fromkeys(each.name for each in changed))
     more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
-    return (
-        f"Timeboxes that changed, began or ended: {', '.join(names[:MOST_NAMED])}{more}. Their items are sent again.",
-    )
+    listed = ", ".join(names[:MOST_NAMED])
+    return (f"Timeboxes that changed, began or ended: {listed}{more}. Their items are uploaded again.",)

@@ -140,8 +140,8 @@ async def test_an_answer_without_a_result_is_no_acknowledgement(answer: Any) -> 
     server = Server(lambda issues, content: unclear if any(each["_id"] == "1" for each in issues) else None)
     delivered, refused = await upload(server, 3)
     assert (sorted(delivered), list(refused)) == (["0", "2"], ["1"])
-    assert "does not acknowledge the upload" in refused["1"]
-    with pytest.raises(errors.InternalServerError, match="does not acknowledge the upload"):
+    assert "did not acknowledge the upload" in refused["1"]
+    with pytest.raises(errors.InternalServerError, match="did not acknowledge the upload"):
         await upload(Server(lambda issues, content: unclear), 400)
 
 

@@ -81,12 +81,15 @@ def test_checkboxes_that_are_on_unless_unticked_say_so() -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ([], "No interface was asked for"),
-        (["getmanifests"], "There is no interface 'getmanifests'"),
-        (["endpoints", "x", "{}", "{}"], "has no endpoints"),
-        (["qualityHandlers"], "has no qualityHandlers"),
+        ([], "No command given"),
+        (["getmanifests"], "Unknown command 'getmanifests'"),
+        (["endpoints", "x", "{}", "{}"], "not support endpoints"),
+        (["qualityHandlers"], "not support qualityHandlers"),
         (["scheduledEvents"], "The event is missing"),
-        (["scheduledEvents", "syncEverything", "{}", "{}"], f"There is no event 'syncEverything'; there is {EVENT}."),
+        (
+            ["scheduledEvents", "syncEverything", "{}", "{}"],
+            f"Unknown event 'syncEverything'. The only event is {EVENT}.",
+        ),
         (["scheduledEvents", EVENT], "processProps is missing"),
         (["scheduledEvents", EVENT, "{}"], "velocityProps is missing"),
     ],
@@ -166,7 +169,7 @@ def test_arguments_that_cannot_be_used_get_a_sentence(
         ({"proxyServer": "socks5://127.0.0.1:9"}, 1, "must be an http:// or https:// proxy"),
         ({"_userAccessKey": "wrong-access-key-012345"}, 1, "or check ucvAccessKey"),
         ({"_userAccessKey": {"value": "an-object"}}, 1, "properties.ucvAccessKey: input should be a valid string"),
-        ({"_userAccessKey": "half-\ud800-a-character"}, 1, "properties.ucvAccessKey: holds characters that no key has"),
+        ({"_userAccessKey": "half-\ud800-a-character"}, 1, "properties.ucvAccessKey: contains invalid characters"),
         ({"_userAccessKey": None}, 1, "no user access key"),
         ({"fieldMapping": "[{]"}, 1, "properties.fieldMapping: is not valid JSON"),
         ({"colour": "green", "retrySeconds": "0"}, 0, "complete in"),
@@ -238,4 +241,4 @@ def test_the_command_line_answers_alike() -> None:
     assert (told.code, json.loads(told.out)) == (0, manifest())
     told = run_command("plugin", "scheduledEvents", "nothing")
     assert told.code == 1
-    assert "There is no event 'nothing'" in told.out
+    assert "Unknown event 'nothing'" in told.out

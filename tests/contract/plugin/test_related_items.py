@@ -146,7 +146,7 @@ def test_a_proxy_that_wants_a_login(
     ("answer", "sentence"),
     [
         ((413, {}), "too large"),
-        ((429, {}), "asks for fewer requests"),
+        ((429, {}), "is limiting requests"),
         ((503, {}), "not available"),
         ((500, {}), "Accelerate failed"),
         ((401, {}), "refuses the access key"),

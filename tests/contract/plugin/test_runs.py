@@ -105,7 +105,7 @@ def test_a_run_brings_everything_once_and_then_only_what_changed(
         ("a key", '{"state": {}, "properties": {}}', "is plain text, but there is a key file"),
         ("another key", "ENCRYPTED", "encrypted with another key"),
         ("", "ENCRYPTED", "is encrypted, but there is no key file"),
-        ("a key", "U2FsdGVkX18x", "cut off or encrypted in another way"),
+        ("a key", "U2FsdGVkX18x", "truncated or encrypted with another method"),
         ("a key", "not base64!", "it is not base64 text"),
         (" \n", "{}", "the key file encryptKey is empty"),
     ],
@@ -158,7 +158,7 @@ def test_last_run_in_any_unit_is_where_the_next_run_begins(
         told = container.run(*build_event_arguments(process_props(rally, target, tracker, state=state, properties=old)))
     assert told.code == 0
     assert counts(told.out)[1] == 0
-    assert "Changes since" in told.out
+    assert "Syncing changes since" in told.out
 
 
 def test_an_integration_that_another_plug_in_worked_for_is_read_whole_once(
@@ -324,7 +324,7 @@ def test_a_run_that_is_told_to_end_does_and_the_next_one_goes_on(
             process.send_signal(signal.SIGTERM)
             assert process.wait(PATIENCE_SECONDS) == 143, process.stdout and process.stdout.read()
             assert process.stdout is not None
-            assert "the next run goes on where this one ended" in process.stdout.read()
+            assert "the next run continues where this one ended" in process.stdout.read()
         some = held_by(target, tracker)
         everything = of_rally(rally)
         assert 0 < len(some) < len(everything)
@@ -360,7 +360,7 @@ def test_a_run_that_sees_another_at_work_leaves(
     target.query(keep, id=tracker, p=kept)
     told = container.run(*build_event_arguments(process_props(rally, target, tracker)))
     assert told.code == 0
-    assert "Another run of this integration is at work" in told.out
+    assert "Another run of this integration is in progress" in told.out
     # One that has not been heard of for long has died.
     kept["rallyAccelerate"]["at"] -= 600_000
     target.query(keep, id=tracker, p=kept)
@@ -392,7 +392,7 @@ def test_what_is_gone_is_told_without_a_ledger_of_our_own(bare: Container, tmp_p
         rally.post("clock", {"advance_seconds": 400})
         assert "marked as gone" not in run()
         rally.post("clock", {"advance_seconds": 400})
-        assert "marked as gone: 1" in run()
+        assert "marked as removed: 1" in run()
         assert status_of(target, tracker) == {**before, deleted: "Deleted"}
         # Closed projects are found by listing everything, here in every run.
         closed = {key for key, row in everything.items() if row["values"]["Project"]["name"] == "Team Birch"}

@@ -168,7 +168,7 @@ async def test_a_preview_goes_by_the_settings_that_were_typed(asked: ServerClien
 async def test_a_preview_of_nothing_says_why_that_may_be(asked: ServerClient, rally: Simulator) -> None:
     address, told = await begun(asked, "preview", **good(rally), properties__query='(Name = "there is none")')
     assert told["trial"]["issues"] == []
-    assert "excludes all. Without it there are" in (await asked.http.get(address)).text
+    assert "excludes all items. Without it there are" in (await asked.http.get(address)).text
 
 
 async def test_a_preview_that_fails_says_what_to_do(asked: ServerClient, rally: Simulator) -> None:

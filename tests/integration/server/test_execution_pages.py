@@ -183,7 +183,7 @@ async def test_a_run_that_goes_on_is_followed_and_stopped(asked: ServerClient, m
     told = await until(account_with_log)
     assert told
     assert told["execution"]["outcome"] == "running"
-    assert told["execution"]["progress"]["text"] == "asking Rally what there is to read"
+    assert told["execution"]["progress"]["text"] == "counting items in Rally"
     page = (await asked.http.get(address)).text
     assert 'id="live"' in page
     assert '<noscript><meta http-equiv="refresh"' in page

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from rally_accelerate.config.load import validate_integration
 from rally_accelerate.plugin import arguments
 from rally_accelerate.plugin import run as plugin_run
-from rally_accelerate.plugin.entry import DONE
+from rally_accelerate.plugin.protocol import DONE
 from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.sync.dry_run import verify
 from rally_accelerate.sync.wiring import Target, links, rules_from

@@ -69,7 +69,7 @@ async def told_everywhere(rally: Sandbox, **given: Any) -> str:
 
 CAUSES = [
     ({"projects": "Sample Company Delivery"}, ["58", "Team Cobalt", "child projects have", "includeChildProjects"]),
-    ({"query": '(Name = "no such name")'}, ["extra filter (query) excludes all", "Without it there are 58 items"]),
+    ({"query": '(Name = "no such name")'}, ["filter (query) excludes all items", "Without it there are 58 items"]),
     ({"projects": "Platform, Customer's Corner", "query": '(Name = "none")'}, ["child projects have"]),
     ({"initialSyncDate": "2999-01-01"}, ["none changed since initialSyncDate", "earlier date"]),
     ({"types": "DefectSuite", "projects": "Team Cobalt"}, ["among stories and defects", "Check types"]),
@@ -97,12 +97,12 @@ def rights(rally: Sandbox) -> Iterator[Callable[[list[str] | None], None]]:
 
 
 NO_RIGHTS = [
-    ([], {"workspace": "Sample Company"}, ["sees no project of the workspace Sample Company", "viewer rights"]),
-    (["Sample Company Delivery"], {}, ["sees 1 project of the workspace", "no items there", "viewer rights"]),
+    ([], {"workspace": "Sample Company"}, ["sees no project of the workspace Sample Company", "viewer access"]),
+    (["Sample Company Delivery"], {}, ["sees 1 project of the workspace", "no items there", "viewer access"]),
     (
         ["Sample Company Delivery", "Platform"],
         {"projects": "Sample Company Delivery"},
-        ["none in Sample Company Delivery, and none in child projects", "viewer rights"],
+        ["none in Sample Company Delivery, and none in child projects", "viewer access"],
     ),
 ]
 

@@ -61,7 +61,7 @@ def test_a_second_process_may_work_on_another_integration_but_not_on_the_same(tm
         file.of("a")
         file.of("a")
         turned_away = subprocess.run(command, capture_output=True, text=True, check=True)
-        assert "another run is working on the same integration" in turned_away.stdout
+        assert "another process is syncing the same integration" in turned_away.stdout
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == ""
 
 
@@ -110,7 +110,7 @@ def test_a_lock_file_that_was_removed_after_its_opening_is_made_again(tmp_path: 
         file.of("a")
         command = [sys.executable, "-c", ASKS, str(path)]
         turned_away = subprocess.run(command, capture_output=True, text=True, check=True)
-        assert "another run is working on the same integration" in turned_away.stdout
+        assert "another process is syncing the same integration" in turned_away.stdout
 
 
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:

@@ -248,5 +248,5 @@ async def test_who_stops_storing_is_told_of_with_what_it_costs(caplog: pytest.Lo
     assert told.levelname == "WARNING"
     assert told.getMessage() == (
         "The server no longer stores the progress of a run: The request is too large. Until it does, every run reads "
-        "what changed since 2026-03-01 09:00 UTC again. Check the server's log, and its limit for the size of a request."
+        "what changed since 2026-03-01 09:00 UTC again. Check the server's log and its request size limit."
     )

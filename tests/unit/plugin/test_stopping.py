@@ -21,9 +21,9 @@ sys.exit(asyncio.run(run.stoppable(work())))
 """
 
 CASES = {
-    "a name that is being looked up": ("await asyncio.to_thread(time.sleep, 60)", "goes on where this one ended"),
-    "a loop that never waits": ("time.sleep(60)", "stopped in the middle"),
-    "an answer that does not come": ("await asyncio.sleep(60)", "goes on where this one ended"),
+    "a name that is being looked up": ("await asyncio.to_thread(time.sleep, 60)", "continues where this one ended"),
+    "a loop that never waits": ("time.sleep(60)", "stopped early"),
+    "an answer that does not come": ("await asyncio.sleep(60)", "continues where this one ended"),
 }
 
 

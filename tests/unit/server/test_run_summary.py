@@ -5,7 +5,7 @@ import pytest
 from rally_accelerate.model.report import Tally
 from rally_accelerate.observe.run_summary import Follower, histories, progress_of
 
-SOON = "until the next run: Rally's Lookback has not got"
+SOON = "pending: Rally's Lookback is behind; the next sync completes them"
 
 
 @pytest.mark.parametrize(
@@ -13,9 +13,9 @@ SOON = "until the next run: Rally's Lookback has not got"
     [
         (Tally(uploaded=3), ""),
         (Tally(complete=1_200), "1,200 complete"),
-        (Tally(complete=1, incomplete=2, unverifiable=3), "1 complete, 2 incomplete, 3 that cannot be checked"),
-        (Tally(incomplete=2, awaited=2), f"0 complete, 2 incomplete ({SOON} the last changes yet)"),
-        (Tally(incomplete=3, awaited=1), f"0 complete, 3 incomplete (1 of them {SOON} their last changes yet)"),
+        (Tally(complete=1, incomplete=2, unverifiable=3), "1 complete, 2 incomplete, 3 not verifiable"),
+        (Tally(incomplete=2, awaited=2), f"0 complete, 2 incomplete ({SOON})"),
+        (Tally(incomplete=3, awaited=1), f"0 complete, 3 incomplete (1 {SOON})"),
     ],
 )
 def test_what_the_next_run_completes_is_told_as_such(tally: Tally, told: str) -> None:
@@ -23,8 +23,8 @@ def test_what_the_next_run_completes_is_told_as_such(tally: Tally, told: str) ->
 
 
 def test_who_waits_long_for_a_first_answer_is_told_for_how_long() -> None:
-    assert Follower().sentence(seconds=1) == "asking Rally what there is to read"
-    assert Follower().sentence(seconds=125).endswith("waiting for the answer for 2 min 5 s")
+    assert Follower().sentence(seconds=1) == "counting items in Rally"
+    assert Follower().sentence(seconds=125).endswith("no response for 2 min 5 s")
 
 
 def followed(*counts: tuple[float, Tally]) -> Follower:

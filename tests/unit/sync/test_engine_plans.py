@@ -134,7 +134,7 @@ async def test_too_many_refusals_say_what_to_look_at(monkeypatch: pytest.MonkeyP
     its.sink = RefusingSink(its.world)
     failure = (await its.run(Plans())).failure
     assert isinstance(failure, RejectedError)
-    assert failure.hint == "So many refusals point to the server or the settings, not to the items."
+    assert failure.hint == "This many rejections point to the server or the settings, not to the items."
 
 
 def gathered(*numbers: int, fresh: Sequence[int]) -> tuple[Gathered, SmallSource]:
@@ -319,7 +319,7 @@ async def test_the_most_that_may_be_refused_may_be_refused(
     )
     assert (report.failure is not None, report.tally.skipped) == (fails, refused)
     if report.failure is not None:
-        assert str(report.failure) == "Accelerate refused more than 2 items; the last one, US3: no"
+        assert str(report.failure) == "Accelerate rejected more than 2 items; the last one, US3: no"
 
 
 async def test_an_item_that_is_refused_again_stays_owed_when_another_one_has_gone() -> None:

@@ -148,7 +148,7 @@ async def test_a_date_that_lies_ahead_is_told_with_the_date(days: int, told: boo
     world = World(moment=-1)
     plans = engine.Plans(since=EPOCH + timedelta(days=days))
     report = await run(SmallSource(world), SmallSink(world), SmallState(world), plans=plans)
-    ahead = "initialSyncDate 2026-01-02 lies ahead: nothing is read until then."
+    ahead = "initialSyncDate 2026-01-02 is in the future. Nothing is synced until then."
     assert [notice for notice in report.notices if "ahead" in notice] == ([ahead] if told else [])
 
 

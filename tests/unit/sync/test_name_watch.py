@@ -82,7 +82,7 @@ async def test_renamed_people_and_projects_are_sent_once_with_every_item() -> No
     team.world.people[ANN] = "Ann Lee"
     report = await team.run()
     assert (report.tally.uploaded, team.owners) == (2, RENAMED)
-    assert "Renamed in Rally: Ann Lee. The items that carry them are sent again." in report.notices
+    assert "Renamed in Rally: Ann Lee. Their items are uploaded again." in report.notices
     # Projects come along with every run.
     team.world.projects[2] = "Payments"
     assert (await team.run()).tally.uploaded == 2

@@ -78,7 +78,7 @@ async def test_a_kind_that_cannot_be_asked_for_by_timeboxes_stops_nothing(
     report = await team.run()
     assert (report.failure, report.tally.uploaded) == (None, 1)
     assert (report.tally.expected, report.tally.read) == (1, 1)
-    assert f"{KIND} cannot be asked for by Iteration: no" in [each.getMessage() for each in caplog.records]
+    assert f"{KIND} cannot be queried by Iteration: no" in [each.getMessage() for each in caplog.records]
     # It is not tried again until the sprint changes again.
     assert team.state.progress.unfinished == ()
     team.source.walks.clear()

@@ -52,7 +52,7 @@ def test_each_job_has_one_notice_with_the_words_of_the_service() -> None:
     progress = side_jobs.deferred(Progress(), side_jobs.BIN, RejectedError("no\n  recycle bin here."), now=NOW)
     progress = side_jobs.deferred(progress, side_jobs.REMOVALS, RejectedError("x" * 5000), now=NOW)
     first, second = side_jobs.notices(progress)
-    assert "no recycle bin here. The next attempt is made after 2026-03-01 13:00 UTC." in first
+    assert "no recycle bin here. Next attempt after 2026-03-01 13:00 UTC." in first
     assert len(second) < 500
     assert side_jobs.notices(side_jobs.done(side_jobs.done(progress, side_jobs.BIN), side_jobs.REMOVALS)) == ()
 

@@ -80,7 +80,7 @@ async def test_a_renamed_sprint_is_told_in_every_item_and_sent_once() -> None:
     report = await team.run()
     assert team.sprints == RENAMED
     assert report.tally.uploaded == 2
-    assert "Timeboxes that changed, began or ended: Sprint again. Their items are sent again." in report.notices
+    assert "Timeboxes that changed, began or ended: Sprint again. Their items are uploaded again." in report.notices
     # The change is still within the overlap, and known.
     assert (await team.run()).tally.uploaded == 0
 
