@@ -1,1 +1,1 @@
-"""Speaks Accelerate; has never heard of Rally."""
+"""The Accelerate client; knows nothing about Rally."""

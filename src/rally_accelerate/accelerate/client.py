@@ -22,7 +22,7 @@ import stamina
 from pydantic import SecretStr
 
 from rally_accelerate.accelerate import documents, payload, responses
-from rally_accelerate.accelerate.payload import Retirement, retired
+from rally_accelerate.accelerate.payload import Retirement, pack_retirement
 from rally_accelerate.accelerate.responses import field_names, own_issue, page_of
 from rally_accelerate.errors import (
     AccessDeniedError,
@@ -91,14 +91,14 @@ class Tries:
                 return None
         now = time.monotonic()
         # Where no answer was to be expected any more, the failed attempt is lost time as well.
-        whole = isinstance(error, UnreachableError | ServiceTimeoutError) or not self._budget.has_responded(
+        longest = isinstance(error, UnreachableError | ServiceTimeoutError) or not self._budget.has_responded(
             self._service
         )
         if not self._failures:
-            self._budget.start_failure(self._service, since=self._began if whole else now)
+            self._budget.start_failure(self._service, since=self._began if longest else now)
         self._failures += 1
         # The next attempt will take as long as this one, and is to end in time too.
-        left = self._budget.get_remaining(self._service) - (now - self._began if whole else 0.0)
+        left = self._budget.get_remaining(self._service) - (now - self._began if longest else 0.0)
         if left <= 0 or (error.retry_after or 0.0) >= left:
             return None
         if error.retry_after is not None:
@@ -246,9 +246,9 @@ class AccelerateClient:
         """
         if self._accepted and self._tracker_id:
             return
-        found = await self._known_integration()
+        found = await self._find_integration()
         if not self._tracker_id:
-            self._tracker_id = found or made_tracker_id(self._account.tenant_id, self._account.name)
+            self._tracker_id = found or make_tracker_id(self._account.tenant_id, self._account.name)
             if not found:
                 log.info(
                     "Accelerate has no integration named %r; uploading its issues under the ID %s",
@@ -256,8 +256,8 @@ class AccelerateClient:
                     self._tracker_id,
                 )
 
-    def accepted(self) -> None:
-        """The server has answered to this key already: opening needs no question."""
+    def mark_reachable(self) -> None:
+        """Record that the server has accepted the key, so ``open`` needs no request."""
         self._accepted = True
 
     async def deliver(self, issues: Sequence[Issue]) -> AsyncIterator[Acknowledgement]:
@@ -274,7 +274,7 @@ class AccelerateClient:
             RallyAccelerateError: The fault is not in an item.
         """
         # One after the other: packed, the issues of a page are larger than they were.
-        async for receipt in self._delivered_packed(payload.pack(issue) for issue in issues):
+        async for receipt in self._deliver_packed(payload.pack(issue) for issue in issues):
             yield receipt
 
     async def retire(self, retirements: Sequence[Retirement]) -> AsyncIterator[Acknowledgement]:
@@ -283,7 +283,7 @@ class AccelerateClient:
         Raises:
             RallyAccelerateError: The fault is not in an item.
         """
-        async for receipt in self._delivered_packed(retired(each) for each in retirements):
+        async for receipt in self._deliver_packed(pack_retirement(entry) for entry in retirements):
             yield receipt
 
     async def read_back(
@@ -300,24 +300,24 @@ class AccelerateClient:
             RallyAccelerateError: The server does not answer these questions.
         """
         found: dict[str, Mapping[str, Any]] = {}
-        for each in external_ids:
-            held = await self._held_issue(each)
+        for entry in external_ids:
+            held = await self._read_issue(entry)
             if held is not None:
-                found[each] = held
+                found[entry] = held
         lacking = set(external_ids) - found.keys()
         if lacking:
-            async for issue in self.held(projects):
+            async for issue in self.list_issues(projects):
                 key = str(issue.get("_id"))
                 if key in lacking:
                     found[key] = issue
         return found
 
-    async def _held_issue(self, external_id: str) -> Mapping[str, Any] | None:
+    async def _read_issue(self, external_id: str) -> Mapping[str, Any] | None:
         variables = {"tenantId": self._account.tenant_id, "issueId": external_id}
         data = await self.ask("issue", documents.read_issue(await self.readable_fields()), variables)
         return own_issue(data.get("issue"), tracker_id=self._tracker_id, external_id=external_id)
 
-    async def _delivered_packed(self, packed: Iterable[payload.Packed]) -> AsyncIterator[Acknowledgement]:
+    async def _deliver_packed(self, packed: Iterable[payload.Packed]) -> AsyncIterator[Acknowledgement]:
         broken_by = 0
         for batch in payload.batches(packed, limits=self._limits, address=self._address()):
             waiting = [batch]
@@ -360,7 +360,7 @@ class AccelerateClient:
             self._readable = frozenset(field_names(data.get("__type"))) or frozenset(documents.EVERYWHERE)
         return self._readable
 
-    async def held(self, projects: Sequence[str]) -> AsyncIterator[Mapping[str, Any]]:
+    async def list_issues(self, projects: Sequence[str]) -> AsyncIterator[Mapping[str, Any]]:
         """Yield the issues of this integration that Accelerate holds, with every field that it returns.
 
         Args:
@@ -371,10 +371,10 @@ class AccelerateClient:
         """
         document = documents.read_issues(await self.readable_fields())
         for project in projects:
-            async for issue in self.of_project(project, document):
+            async for issue in self.list_project_issues(project, document):
                 yield issue
 
-    async def of_project(self, project: str, document: str) -> AsyncIterator[Mapping[str, Any]]:
+    async def list_project_issues(self, project: str, document: str) -> AsyncIterator[Mapping[str, Any]]:
         """Yield the issues of this integration in a project, each once, page by page.
 
         The cursor is opaque: each page is requested with the one that came with the page before it
@@ -405,12 +405,12 @@ class AccelerateClient:
                 return
             found = data.get("issuesForProjectKey")
             nodes, cursor = page_of(found)
-            ids = {str(each.get("_id")) for each in nodes}
+            ids = {str(entry.get("_id")) for entry in nodes}
             fruitless = 0 if ids - listed else fruitless + 1
             listed |= ids
-            for each in nodes:
-                issue = own_issue(each, tracker_id=self._tracker_id)
-                if issue is not None and (key := str(each.get("_id"))) not in seen:
+            for entry in nodes:
+                issue = own_issue(entry, tracker_id=self._tracker_id)
+                if issue is not None and (key := str(entry.get("_id"))) not in seen:
                     seen.add(key)
                     yield issue
             if cursor is None:
@@ -431,7 +431,7 @@ class AccelerateClient:
     async def ask(
         self, operation: str, document: str, variables: Mapping[str, Any], *, tries_when_broken: int | None = None
     ) -> Mapping[str, Any]:
-        """The ``data`` that an operation answers.
+        """Run an operation and return its ``data``.
 
         Args:
             operation: The name of the operation.
@@ -444,17 +444,20 @@ class AccelerateClient:
         """
         body = {"operationName": operation, "query": document, "variables": variables}
         content = orjson.dumps(body)
-        data: Mapping[str, Any] = await self._post(content, asked=operation, tries_when_broken=tries_when_broken)
+        data: Mapping[str, Any] = await self._post(content, operation=operation, tries_when_broken=tries_when_broken)
         return data
 
     async def _upload(self, parcel: Sequence[payload.Packed]) -> Acknowledgement:
         body = payload.body(parcel, address=self._address())
         await self._post(
-            body, asked="uploadIssueData", tries_when_broken=TRIES_WHEN_BROKEN, check=responses.check_acknowledgement
+            body,
+            operation="uploadIssueData",
+            tries_when_broken=TRIES_WHEN_BROKEN,
+            check=responses.check_acknowledgement,
         )
         return Acknowledgement(delivered=tuple(one.external_id for one in parcel))
 
-    async def _known_integration(self) -> str:
+    async def _find_integration(self) -> str:
         variables = {"name": self._account.name, "tenantId": self._account.tenant_id}
         try:
             data = await self.ask("integrationByName", documents.FIND_INTEGRATION, variables)
@@ -481,7 +484,7 @@ class AccelerateClient:
         self,
         content: bytes,
         *,
-        asked: str,
+        operation: str,
         tries_when_broken: int | None = None,
         check: Callable[[Mapping[str, Any]], None] | None = None,
     ) -> Any:
@@ -492,7 +495,7 @@ class AccelerateClient:
             if seconds is None:
                 return False
             self._usage += Usage(retries=1)
-            log.warning("%s: %s; trying again", asked, error)
+            log.warning("%s: %s; trying again", operation, error)
             tell(str(error), error.hint if isinstance(error, TransientError) else "")
             return seconds
 
@@ -500,13 +503,13 @@ class AccelerateClient:
             async for attempt in stamina.retry_context(on=wait, attempts=None, timeout=None):
                 with attempt:
                     tries.begins()
-                    data = await self._post_once(content, asked=asked)
+                    data = await self._post_once(content, operation=operation)
                     if check is not None:
                         check(data)
                     return data
         raise AssertionError("a retry loop ends by returning or raising")
 
-    async def _post_once(self, content: bytes, *, asked: str) -> Mapping[str, Any]:
+    async def _post_once(self, content: bytes, *, operation: str) -> Mapping[str, Any]:
         started = time.monotonic()
         self._usage += Usage(requests=1, bytes_sent=len(content))
         # Also of a server that has answered before: one that hangs from now on must not outlast the run's time.
@@ -528,14 +531,14 @@ class AccelerateClient:
             raise ServiceTimeoutError(f"no answer from {self._url} within {longest:.0f} s") from None
         except OversizedJsonError as error:
             raise UnexpectedResponseError(
-                f"Accelerate's answer to {asked} {error}.",
+                f"Accelerate's answer to {operation} {error}.",
                 hint="Check that accelerateUrl is Accelerate's address; if it is, raise answerMaxBytes.",
             ) from None
         except (httpx2.HTTPError, httpx2.InvalidURL, ssl.SSLError) as error:
             raise connection_error(error, server=self._url, route=self._route, answered=answered) from error
         self._usage += Usage(bytes_received=len(answer))
-        log.debug("%s: HTTP %s in %.2f s", asked, response.status_code, time.monotonic() - started)
-        return responses.decipher(
+        log.debug("%s: HTTP %s in %.2f s", operation, response.status_code, time.monotonic() - started)
+        return responses.parse_response(
             response.status_code,
             {name.lower(): value for name, value in response.headers.items()},
             answer,
@@ -551,8 +554,8 @@ class AccelerateClient:
         )
 
 
-def made_tracker_id(tenant_id: str, name: str) -> str:
-    """An id in the form of the host's own (24 hexadecimal digits), the same for the same integration every time."""
+def make_tracker_id(tenant_id: str, name: str) -> str:
+    """Return a stable ID for an integration in Accelerate's format (24 hexadecimal digits)."""
     return hashlib.sha256(f"{SOURCE}\n{tenant_id}\n{name}".encode()).hexdigest()[:24]
 
 
@@ -573,7 +576,7 @@ def _environment_proxy(server: str) -> str:
 def connection_error(
     error: Exception, *, server: str, route: Route, answered: Mapping[str, str] | None = None
 ) -> RallyAccelerateError:
-    """What a fault below HTTP means, by its cause.
+    """Return the error for a connection failure, by its cause.
 
     Args:
         error: What the HTTP library raised.

@@ -59,7 +59,7 @@ class Platform:
         self.refusal = ""
 
     async def recall(self) -> Recalled:
-        """What is known of the integration; empty when the server does not tell.
+        """Return the stored state of the integration; empty if the server does not return it.
 
         Raises:
             RallyAccelerateError: The server cannot be reached.
@@ -74,15 +74,15 @@ class Platform:
             log.debug("integrationById: %s", error)
             self.refusal = str(error)
             return Recalled()
-        self._client.accepted()
-        found = data.get("integrationById")
-        if not isinstance(found, Mapping):
+        self._client.mark_reachable()
+        recalled = data.get("integrationById")
+        if not isinstance(recalled, Mapping):
             return Recalled()
-        successful = found.get("last_run_successful")
+        successful = recalled.get("last_run_successful")
         return Recalled(
             known=True,
-            state=found.get("state"),
-            last_success=instant(found.get("last_successful_execution_time")),
+            state=recalled.get("state"),
+            last_success=instant(recalled.get("last_successful_execution_time")),
             last_run_successful=successful if isinstance(successful, bool) else None,
         )
 
@@ -93,7 +93,7 @@ class Platform:
             RallyAccelerateError: The server cannot be reached.
         """
         variables = {"integrationId": self._id, "eventName": event, "properties": state}
-        return await self._told("updateIntegrationState", documents.KEEP, variables)
+        return await self._send("updateIntegrationState", documents.KEEP, variables)
 
     async def resync_done(self, event: str) -> bool:
         """Withdraw the wish for a resync; whether the server took it.
@@ -103,18 +103,18 @@ class Platform:
         """
         states = [{"eventName": event, "deltaTime": NO_RESYNC}]
         variables = {"integrationId": self._id, "scheduledEventStates": states}
-        return await self._told("updateScheduledEventStates", documents.RESYNC_DONE, variables)
+        return await self._send("updateScheduledEventStates", documents.RESYNC_DONE, variables)
 
     async def statuses(self, ids: Iterable[int]) -> dict[int, str]:
-        """The status of each of these issues that the server holds for this integration."""
-        found: dict[int, str] = {}
-        for each in ids:
-            variables = {"tenantId": self._tenant_id, "issueId": str(each)}
+        """Return the statuses of these issues that the server has for this integration."""
+        status_by_id: dict[int, str] = {}
+        for one in ids:
+            variables = {"tenantId": self._tenant_id, "issueId": str(one)}
             data = await self._client.ask("issue", documents.READ_STATUS, variables)
-            issue = own_issue(data.get("issue"), tracker_id=self._client.tracker_id, external_id=str(each))
+            issue = own_issue(data.get("issue"), tracker_id=self._client.tracker_id, external_id=str(one))
             if issue is not None:
-                found[each] = str(issue.get("status") or "")
-        return found
+                status_by_id[one] = str(issue.get("status") or "")
+        return status_by_id
 
     async def all_statuses(self, projects: Sequence[str]) -> dict[int, str]:
         """Return the status of every issue that the server holds for this integration in these projects.
@@ -122,14 +122,14 @@ class Platform:
         Raises:
             RallyAccelerateError: As ``AccelerateClient.of_project`` says.
         """
-        found: dict[int, str] = {}
+        status_by_id: dict[int, str] = {}
         for project in projects:
-            async for issue in self._client.of_project(project, documents.READ_STATUSES):
+            async for issue in self._client.list_project_issues(project, documents.READ_STATUSES):
                 if (key := str(issue.get("_id"))).isdigit():
-                    found[int(key)] = str(issue.get("status") or "")
-        return found
+                    status_by_id[int(key)] = str(issue.get("status") or "")
+        return status_by_id
 
-    async def _told(self, operation: str, document: str, variables: Mapping[str, Any]) -> bool:
+    async def _send(self, operation: str, document: str, variables: Mapping[str, Any]) -> bool:
         try:
             await self._client.ask(operation, document, variables, tries_when_broken=TRIES_WHEN_BROKEN)
         except (PermanentError, InternalServerError) as error:
@@ -141,18 +141,18 @@ class Platform:
 
 
 def instant(value: Any) -> datetime | None:
-    """An instant as the platform writes it: epoch milliseconds, the same as text, or ISO 8601; None when unreadable."""
+    """Parse an instant in epoch milliseconds (number or text) or ISO 8601; None if unreadable."""
     try:
         if isinstance(value, str) and not value.isdigit():
-            found = datetime.fromisoformat(value)
-            return found if found.tzinfo else found.replace(tzinfo=UTC)
+            match = datetime.fromisoformat(value)
+            return match if match.tzinfo else match.replace(tzinfo=UTC)
         return datetime.fromtimestamp(float(value) / 1000, UTC) if value else None
     except (TypeError, ValueError, OverflowError, OSError):
         return None
 
 
 def as_state(text: Any) -> Any:
-    """A kept state, also where a server returns JSON as text."""
+    """Parse a stored state, also if the server returns JSON as text."""
     if not isinstance(text, str):
         return text
     try:

@@ -49,12 +49,12 @@ class Address:
 
 
 def pack(issue: Issue) -> Packed:
-    """The issue as the bytes of its input object."""
+    """Serialize an issue to its input object."""
     return Packed(issue.external_id, issue.display_id, orjson.dumps(item_in(issue)))
 
 
 def item_in(issue: Issue) -> dict[str, Any]:
-    """The issue as an ``IssueDataItemIn``; optional fields that say nothing are left out.
+    """Return the issue as an ``IssueDataItemIn``, without empty optional fields.
 
     Lists are always sent, empty ones too: it is not known whether an omitted field keeps its old value
     (accelerate-api-notes.md#updates-and-deletion), and a tag that was taken off must go.
@@ -98,12 +98,12 @@ def item_in(issue: Issue) -> dict[str, Any]:
     for name, value in issue.extras.items():
         item[name] = _ms(value) if isinstance(value, datetime) else value
     if issue.project is not None:
-        item["project"] = _known(id=issue.project.id, key=issue.project.key, name=issue.project.name)
+        item["project"] = _without_none(id=issue.project.id, key=issue.project.key, name=issue.project.name)
     return item
 
 
 def batches(packed: Iterable[Packed], *, limits: Limits, address: Address) -> Iterator[list[Packed]]:
-    """The packed issues in parcels within the limits, in order; a single issue over the limit goes alone."""
+    """Yield the packed issues in batches within the limits, in order; an issue over the limit gets its own batch."""
     envelope = len(body((), address=address))
     batch: list[Packed] = []
     size = envelope
@@ -119,7 +119,7 @@ def batches(packed: Iterable[Packed], *, limits: Limits, address: Address) -> It
 
 
 def body(packed: Sequence[Packed], *, address: Address) -> bytes:
-    """The request body of one parcel; each issue's bytes are made once and only joined here."""
+    """Return the request body of one batch from the serialized issues."""
     envelope = orjson.dumps(
         {
             "operationName": OPERATION,
@@ -156,7 +156,7 @@ def _history(entries: Iterable[HistoryEntry]) -> list[dict[str, Any]]:
 
 def _sprint(sprint: Sprint) -> dict[str, Any]:
     # Without ``previous``: it is a text whose meaning is not public (accelerate-api-notes.md#sprints).
-    return _known(
+    return _without_none(
         id=sprint.id,
         name=sprint.name,
         description=sprint.description or None,
@@ -168,7 +168,7 @@ def _sprint(sprint: Sprint) -> dict[str, Any]:
 
 
 def _release(release: Release) -> dict[str, Any]:
-    return _known(
+    return _without_none(
         id=release.id,
         name=release.name,
         description=release.description or None,
@@ -178,7 +178,7 @@ def _release(release: Release) -> dict[str, Any]:
     )
 
 
-def _known(**values: Any) -> dict[str, Any]:
+def _without_none(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
@@ -233,29 +233,33 @@ class Retirement:
     user_id: str = ""
 
 
-def completed(document: Mapping[str, Any], held: Mapping[str, Any]) -> dict[str, Any]:
+def complete_document(document: Mapping[str, Any], existing: Mapping[str, Any]) -> dict[str, Any]:
     """Return a document in which everything that Accelerate returns is as it was uploaded last.
 
     Args:
         document: The issue as it can be made without Accelerate, with history, comments, raw issue and relations.
-        held: The issue as Accelerate returns it.
+        existing: The issue as Accelerate returns it.
     """
-    found = dict(document)
-    found |= {name: held[name] for name in READ_BACK if name in held}
+    completed = dict(document)
+    completed |= {name: existing[name] for name in READ_BACK if name in existing}
     # Null items in lists are refused by newer servers (accelerate-api-notes.md#lists-in-uploads).
-    found |= {name: [each for each in held[name] or () if each is not None] for name in READ_BACK_LISTS if name in held}
+    completed |= {
+        name: [entry for entry in existing[name] or () if entry is not None]
+        for name in READ_BACK_LISTS
+        if name in existing
+    }
     for name, parts in (("releases", _RELEASE), ("sprints", _SPRINT)):
-        if name in held:
-            found[name] = [_part(each, parts) for each in held[name] or () if isinstance(each, Mapping)]
-    if isinstance(held.get("comments"), list) and len(held["comments"]) > len(found.get("comments") or ()):
+        if name in existing:
+            completed[name] = [_part(entry, parts) for entry in existing[name] or () if isinstance(entry, Mapping)]
+    if isinstance(existing.get("comments"), list) and len(existing["comments"]) > len(completed.get("comments") or ()):
         # No published version returns them; the embedded server does.
-        found["comments"] = held["comments"]
-    if isinstance(held.get("project"), Mapping):
-        found["project"] = _part(held["project"], _PROJECT)
-    return found
+        completed["comments"] = existing["comments"]
+    if isinstance(existing.get("project"), Mapping):
+        completed["project"] = _part(existing["project"], _PROJECT)
+    return completed
 
 
-def retired(retirement: Retirement) -> Packed:
+def pack_retirement(retirement: Retirement) -> Packed:
     """Return the issue with its last status and one more entry of history, ready to be uploaded."""
     item = dict(retirement.document)
     history = list(item.get("history") or ())
@@ -286,5 +290,5 @@ def _last_status(history: list[Any]) -> str:
     return ""
 
 
-def _part(held: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    return {name: held[name] for name in names if held.get(name) is not None}
+def _part(existing: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: existing[name] for name in names if existing.get(name) is not None}

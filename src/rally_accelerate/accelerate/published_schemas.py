@@ -49,49 +49,49 @@ def merge(preferred: Table, other: Table) -> dict[str, dict[str, Any]]:
         other: The table whose additional types, fields, arguments and values are added.
     """
     names = {**preferred, **other}
-    return {name: _merged(preferred.get(name), other.get(name)) for name in names}
+    return {name: _merge_type(preferred.get(name), other.get(name)) for name in names}
 
 
-def _merged(preferred: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> dict[str, Any]:
+def _merge_type(preferred: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> dict[str, Any]:
     if preferred is None or other is None or preferred["kind"] != other["kind"]:
         return dict(preferred or other or {})
-    found = dict(preferred)
+    result = dict(preferred)
     for members in ("values", "types"):
         if members in preferred:
-            found[members] = list(dict.fromkeys([*preferred[members], *other[members]]))
+            result[members] = list(dict.fromkeys([*preferred[members], *other[members]]))
     if preferred["kind"] == "input":
-        found["fields"] = _merged_inputs(preferred["fields"], other["fields"])
+        result["fields"] = _merge_inputs(preferred["fields"], other["fields"])
     elif "fields" in preferred:
         fields = {**other["fields"], **preferred["fields"]}
         ours = preferred["fields"]
         theirs = other["fields"]
-        found["fields"] = {
+        result["fields"] = {
             name: _with_arguments(ours[name], theirs[name]) if name in ours and name in theirs else field
             for name, field in fields.items()
         }
-    return found
+    return result
 
 
 def _with_arguments(preferred: Any, other: Any) -> Any:
     """Return a field with the arguments of both tables."""
-    ours, theirs = (each.get("args", {}) if isinstance(each, Mapping) else {} for each in (preferred, other))
+    ours, theirs = (field.get("args", {}) if isinstance(field, Mapping) else {} for field in (preferred, other))
     if not theirs:
         return preferred
     type_ = preferred if isinstance(preferred, str) else preferred["type"]
-    return {"type": type_, "args": _merged_inputs(ours, theirs)}
+    return {"type": type_, "args": _merge_inputs(ours, theirs)}
 
 
-def _merged_inputs(preferred: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+def _merge_inputs(preferred: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments, or input fields, of both tables."""
-    found = dict(preferred)
+    result = dict(preferred)
     for name, theirs in other.items():
-        found[name] = _lenient(found[name], theirs) if name in found else _optional(theirs)
-    return found
+        result[name] = _lenient(result[name], theirs) if name in result else _optional(theirs)
+    return result
 
 
 def _lenient(preferred: Any, other: Any) -> Any:
     """Return an argument that may be null wherever one of the two may; the preferred one where their types differ."""
-    ours, theirs = (each if isinstance(each, str) else each["type"] for each in (preferred, other))
+    ours, theirs = (field if isinstance(field, str) else field["type"] for field in (preferred, other))
     if ours.replace("!", "") != theirs.replace("!", ""):
         return preferred
     type_ = _nullable(ours, theirs)
@@ -127,12 +127,12 @@ def _definition(name: str, entry: Mapping[str, Any]) -> str:
 
 def _field(name: str, value: Any) -> str:
     if isinstance(value, Mapping) and value.get("args"):
-        arguments = ", ".join(f"{argument}: {_typed(given)}" for argument, given in value["args"].items())
-        return f"  {name}({arguments}): {_typed(value)}"
-    return f"  {name}: {_typed(value)}"
+        arguments = ", ".join(f"{argument}: {_type_text(given)}" for argument, given in value["args"].items())
+        return f"  {name}({arguments}): {_type_text(value)}"
+    return f"  {name}: {_type_text(value)}"
 
 
-def _typed(value: Any) -> str:
+def _type_text(value: Any) -> str:
     if isinstance(value, str):
         return value
     return f"{value['type']} = {value['default']}" if "default" in value else str(value["type"])

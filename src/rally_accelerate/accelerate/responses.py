@@ -52,7 +52,7 @@ _REFUSAL_WORDS = re.compile(
 
 
 def graphql_address(server: str) -> str:
-    """The GraphQL address from any of the forms that people and platforms give.
+    """Return the GraphQL URL for any form of server URL.
 
     ``https://host``, ``https://host/release-events-api`` (what the platform hands to plug-ins,
     accelerate-api-notes.md#run-arguments) and the full address are all understood.
@@ -86,7 +86,7 @@ def graphql_address(server: str) -> str:
 
 
 def authorization(key: str) -> str:
-    """The header that carries an access key (accelerate-api-notes.md#endpoint).
+    """Return the header that carries an access key (accelerate-api-notes.md#endpoint).
 
     Raises:
         ConfigError: The key holds what no header can carry.
@@ -107,14 +107,14 @@ def _unusable(text: str) -> ConfigError:
     )
 
 
-def decipher(
+def parse_response(
     status: int,
     headers: Mapping[str, str],
     content: bytes,
     *,
     route: Route = Route(service="Accelerate", setting="accelerateUrl"),  # noqa: B008 - a frozen value
 ) -> Mapping[str, Any]:
-    """The ``data`` of an answer, or exactly the right error.
+    """Return the ``data`` of a response, or raise the error that it means.
 
     Args:
         status: The HTTP status.
@@ -133,7 +133,7 @@ def decipher(
         raise foreign
     match status:
         case 401 | 403:
-            raise _refused(f"Accelerate refuses the access key (HTTP {status})", route)
+            raise _access_denied(f"Accelerate refuses the access key (HTTP {status})", route)
         case 404 | 405:
             raise NotFoundError(
                 f"there is no Accelerate GraphQL endpoint at this address (HTTP {status})",
@@ -181,16 +181,16 @@ def check_acknowledgement(data: Mapping[str, Any]) -> None:
     if result is False:
         raise RejectedError("Accelerate returned result: false")
     if result is not True:
-        told = "uploadIssueData: null" if answer is None else "no result"
+        detail = "uploadIssueData: null" if answer is None else "no result"
         raise InternalServerError(
-            f"Accelerate did not acknowledge the upload ({told})",
+            f"Accelerate did not acknowledge the upload ({detail})",
             hint="See the log of Accelerate's release-events-api for the reason. The next run sends it again.",
         )
 
 
 # A table of statuses reads better than one exit.
 def _foreign(reply: Reply, route: Route) -> RallyAccelerateError | None:  # noqa: PLR0911
-    """The explanation of an answer that shows that it is not Accelerate's."""
+    """Return the error for a response that does not come from Accelerate."""
     match reply.status:
         case 401:
             return explain_login_refusal(reply, route)
@@ -245,7 +245,7 @@ def _read(status: int, content: bytes) -> dict[str, Any]:
 
 
 def _graphql_error(errors: Any) -> RejectedError | AccessDeniedError:
-    """The typed failure of an answer whose HTTP status may well be 200 (accelerate-api-notes.md#graphql-errors)."""
+    """Return the error for GraphQL errors, also with HTTP status 200 (accelerate-api-notes.md#graphql-errors)."""
     listed = errors if isinstance(errors, list) else [errors]
     texts = []
     for error in listed:
@@ -253,15 +253,15 @@ def _graphql_error(errors: Any) -> RejectedError | AccessDeniedError:
         extensions = error.get("extensions") if isinstance(error, dict) else None
         code = extensions.get("code") if isinstance(extensions, dict) else None
         if isinstance(code, str) and code in _REFUSAL_CODES:
-            return _refused(f"Accelerate refuses: {_excerpt(text)}")
+            return _access_denied(f"Accelerate refuses: {_excerpt(text)}")
         texts.append(_excerpt(text))
     message = "; ".join(dict.fromkeys(texts)) or "without a reason"
     if _REFUSAL_WORDS.match(message):
-        return _refused(f"Accelerate refuses: {message}")
+        return _access_denied(f"Accelerate refuses: {message}")
     return RejectedError(f"Accelerate rejects the request: {message}")
 
 
-def _refused(message: str, route: Route | None = None) -> AccessDeniedError:
+def _access_denied(message: str, route: Route | None = None) -> AccessDeniedError:
     path = urlsplit(route.server).path.removesuffix("/graphql").removesuffix(API) if route else ""
     others = f" Check accelerateUrl as well: give the server's address without {path}." if path else ""
     return AccessDeniedError(
@@ -281,41 +281,41 @@ def _seconds(headers: Mapping[str, str]) -> float | None:
         return None
 
 
-def own_issue(found: Any, *, tracker_id: str, external_id: str = "") -> Mapping[str, Any] | None:
+def own_issue(value: Any, *, tracker_id: str, external_id: str = "") -> Mapping[str, Any] | None:
     """Return the issue in an ``IssueData``, or None when it belongs to another integration or is another issue.
 
     Which id ``issue(issueId)`` looks for is not public: it can answer an issue of another integration.
 
     Args:
-        found: An ``IssueData`` as it was answered.
+        value: An ``IssueData`` of a response.
         tracker_id: The integration whose issue it must be.
         external_id: The ``_id`` that the issue must have; empty accepts any.
     """
-    if not isinstance(found, Mapping) or found.get("trackerId") != tracker_id:
+    if not isinstance(value, Mapping) or value.get("trackerId") != tracker_id:
         return None
-    issue = found.get("issue")
+    issue = value.get("issue")
     if not isinstance(issue, Mapping) or (external_id and str(issue.get("_id")) != external_id):
         return None
     return issue
 
 
-def page_of(found: Any) -> tuple[list[Mapping[str, Any]], str | None]:
+def page_of(value: Any) -> tuple[list[Mapping[str, Any]], str | None]:
     """Return the issues of an ``IssueDataQueryResponse`` and the cursor of its next page, None after the last page.
 
     Raises:
         UnexpectedResponseError: It has another form, or there are more pages and no cursor.
     """
-    nodes = found.get("nodes") if isinstance(found, Mapping) else None
-    info = found.get("pageInfo") if isinstance(found, Mapping) else None
+    nodes = value.get("nodes") if isinstance(value, Mapping) else None
+    info = value.get("pageInfo") if isinstance(value, Mapping) else None
     if not isinstance(nodes, list) or not isinstance(info, Mapping):
         raise UnexpectedResponseError("Accelerate's list of a project's issues does not have the published form")
-    kept = [each for each in nodes if isinstance(each, Mapping)]
+    issues = [entry for entry in nodes if isinstance(entry, Mapping)]
     if not info.get("hasMore"):
-        return kept, None
+        return issues, None
     cursor = info.get("cursor")
     if not isinstance(cursor, str) or not cursor:
         raise UnexpectedResponseError("Accelerate reports more issues in a project but returned no cursor")
-    return kept, cursor
+    return issues, cursor
 
 
 def field_names(described: Any) -> set[str]:
@@ -323,15 +323,15 @@ def field_names(described: Any) -> set[str]:
 
     The field ``issue`` is non-null in the published schemas, so its type is wrapped in another one.
     """
-    for each in _listed(described, "fields"):
-        if each.get("name") == "issue":
-            kind = each.get("type")
+    for entry in _dicts_in(described, "fields"):
+        if entry.get("name") == "issue":
+            kind = entry.get("type")
             inner = kind.get("ofType") if isinstance(kind, Mapping) else None
-            fields = _listed(inner, "fields") or _listed(kind, "fields")
+            fields = _dicts_in(inner, "fields") or _dicts_in(kind, "fields")
             return {str(field.get("name")) for field in fields} & documents.SELECTABLE.keys()
     return set()
 
 
-def _listed(held: Any, name: str) -> list[Mapping[str, Any]]:
-    found = held.get(name) if isinstance(held, Mapping) else None
-    return [each for each in found if isinstance(each, Mapping)] if isinstance(found, list) else []
+def _dicts_in(container: Any, name: str) -> list[Mapping[str, Any]]:
+    value = container.get(name) if isinstance(container, Mapping) else None
+    return [entry for entry in value if isinstance(entry, Mapping)] if isinstance(value, list) else []

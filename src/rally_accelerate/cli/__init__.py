@@ -1,1 +1,1 @@
-"""Door: the command line; no logic."""
+"""The command line."""

@@ -1,4 +1,4 @@
-"""``rally-accelerate secrets``: the key that encrypts the host's secrets."""
+"""``rally-accelerate secrets``, ``users`` and ``integrations``: administration of a stopped server."""
 
 import asyncio
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rally_accelerate.cli.hosting import database_option, existing_database, stores_alone
+from rally_accelerate.cli.hosting import database_option, open_unused_stores, require_database
 from rally_accelerate.errors import ConfigError, NotFoundError
 
 if TYPE_CHECKING:
@@ -34,11 +34,11 @@ def rotate(*, database: Path | None) -> int:
 
 
 async def _rotate(database: Path | None) -> None:
-    async with stores_alone(database) as (stores, path):
+    async with open_unused_stores(database) as (stores, path):
         from rally_accelerate.server.permissions import SYSTEM_ACTOR  # noqa: PLC0415 - an extra; ``stores_alone`` says how to get it
-        from rally_accelerate.server.store.encryption import rotate as encrypt_anew  # noqa: PLC0415 - likewise
+        from rally_accelerate.server.store.encryption import rotate as rotate_key  # noqa: PLC0415 - likewise
 
-        count = await encrypt_anew(path, stores.database)
+        count = await rotate_key(path, stores.database)
         await stores.audit.record(
             SYSTEM_ACTOR, "rotated", kind="secrets", detail={"secrets": count, "from": "the terminal"}
         )
@@ -55,7 +55,7 @@ def forget(*, database: Path | None, yes: bool) -> int:
     All other data is kept. Enter the secrets again in the integrations. Look for a backup of the key file first: with
     it, nothing needs to be deleted.
     """
-    path = existing_database(database)
+    path = require_database(database)
     if not yes:
         click.confirm(f"Delete every secret in {path} that no key in {path}.key can decrypt?", abort=True)
     asyncio.run(_forget(path))
@@ -67,7 +67,7 @@ async def _forget(path: Path) -> None:
     from rally_accelerate.server.store.repositories import delete_unreadable_secrets  # noqa: PLC0415 - likewise
 
     count = await delete_unreadable_secrets(path)
-    async with stores_alone(path) as (stores, _):
+    async with open_unused_stores(path) as (stores, _):
         await stores.audit.record(
             SYSTEM_ACTOR, "forgot", kind="secrets", detail={"secrets": count, "from": "the terminal"}
         )
@@ -103,7 +103,7 @@ def reset(*, name: str, database: Path | None) -> int:
 
 
 async def _list_users(database: Path | None) -> None:
-    async with stores_alone(database) as (stores, _):
+    async with open_unused_stores(database) as (stores, _):
         for user in await stores.users.all():
             seen = f"last seen {user.last_seen:%Y-%m-%d %H:%M} UTC" if user.last_seen else "never seen"
             click.echo(f"{user.name}: {user.role.word}{', disabled' if user.disabled else ''}, {seen}")
@@ -113,7 +113,7 @@ async def _reset(name: str, database: Path | None) -> None:
     from rally_accelerate.server import passwords  # noqa: PLC0415 - an extra; ``stores_alone`` says how to get it
     from rally_accelerate.server.permissions import SYSTEM_ACTOR  # noqa: PLC0415 - likewise
 
-    async with stores_alone(database) as (stores, path):
+    async with open_unused_stores(database) as (stores, path):
         user = await stores.users.by_name(name)
         if user is None:
             known = ", ".join(one.name for one in await stores.users.all()) or "none"
@@ -187,20 +187,20 @@ def remove(*, name: str, with_issues: bool, yes: bool, database: Path | None) ->
 
 
 async def _list_integrations(database: Path | None) -> None:
-    async with stores_alone(database) as (stores, _):
-        found = await stores.integrations.all()
-        for one in found:
+    async with open_unused_stores(database) as (stores, _):
+        stored = await stores.integrations.all()
+        for one in stored:
             click.echo(f"{one.name}: {'disabled' if one.disabled else 'enabled'}, id {one.id}, tenant {one.tenant_id}")
-        if not found:
+        if not stored:
             click.echo("no integrations")
 
 
 async def _switch(name: str, database: Path | None, *, on: bool) -> None:
-    async with stores_alone(database) as (stores, path):
+    async with open_unused_stores(database) as (stores, path):
         from rally_accelerate.server.integrations import write_enabled  # noqa: PLC0415 - likewise
         from rally_accelerate.server.permissions import SYSTEM_ACTOR  # noqa: PLC0415 - an extra; ``stores_alone`` says how to get it
 
-        known = await _known(stores, name, path)
+        known = await _find_integration(stores, name, path)
         if known.disabled != on:
             click.echo(f"{known.name} is already {'enabled' if on else 'disabled'}")
             return
@@ -209,12 +209,12 @@ async def _switch(name: str, database: Path | None, *, on: bool) -> None:
 
 
 async def _remove(name: str, database: Path | None, *, with_issues: bool, ask: bool) -> None:
-    async with stores_alone(database) as (stores, path):
+    async with open_unused_stores(database) as (stores, path):
         from rally_accelerate.server.integrations import write_removal  # noqa: PLC0415 - likewise
         from rally_accelerate.server.permissions import SYSTEM_ACTOR  # noqa: PLC0415 - as above
         from rally_accelerate.server.store import issue_writer  # noqa: PLC0415 - likewise
 
-        known = await _known(stores, name, path)
+        known = await _find_integration(stores, name, path)
         if ask:
             issues = "with all its issues" if with_issues else "and keep its issues"
             click.confirm(f"Delete the integration {known.name} {issues}?", abort=True)
@@ -224,7 +224,7 @@ async def _remove(name: str, database: Path | None, *, with_issues: bool, ask: b
         click.echo(f"removed: {known.name}{' with its issues' if with_issues else ''}")
 
 
-async def _known(stores: "Stores", name: str, path: Path) -> "StoredIntegration":
+async def _find_integration(stores: "Stores", name: str, path: Path) -> "StoredIntegration":
     """Return the integration of a name or ID.
 
     Raises:
@@ -232,11 +232,11 @@ async def _known(stores: "Stores", name: str, path: Path) -> "StoredIntegration"
         ConfigError: Several tenants have one of this name.
     """
     everything = await stores.integrations.all()
-    found = [one for one in everything if one.id == name] or [one for one in everything if one.name == name]
-    if not found:
+    matches = [one for one in everything if one.id == name] or [one for one in everything if one.name == name]
+    if not matches:
         known = ", ".join(one.name for one in everything) or "none"
         raise NotFoundError(f"no integration named {name!r} in {path}", hint=f"Integrations in this database: {known}.")
-    if len(found) > 1:
-        ids = ", ".join(f"{one.id} (tenant {one.tenant_id})" for one in found)
-        raise ConfigError(f"{len(found)} integrations are named {name!r}", hint=f"Use the ID of one: {ids}.")
-    return found[0]
+    if len(matches) > 1:
+        ids = ", ".join(f"{one.id} (tenant {one.tenant_id})" for one in matches)
+        raise ConfigError(f"{len(matches)} integrations are named {name!r}", hint=f"Use the ID of one: {ids}.")
+    return matches[0]

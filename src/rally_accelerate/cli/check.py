@@ -1,4 +1,4 @@
-"""``rally-accelerate check``: what holds, what is broken, what to do."""
+"""``rally-accelerate check``, ``explain``, ``coverage`` and ``verify``."""
 
 import asyncio
 import sys
@@ -18,7 +18,7 @@ from rally_accelerate.cli.options import (
     target_of,
     target_problems,
 )
-from rally_accelerate.cli.output import not_compared, redact_with, safe
+from rally_accelerate.cli.output import redact, set_redactor, uncompared_fields_text
 from rally_accelerate.config.load import Loaded
 from rally_accelerate.config.model import Integration
 from rally_accelerate.errors import ConfigError
@@ -28,10 +28,9 @@ from rally_accelerate.mapping.rules import Rules
 from rally_accelerate.observe import logs
 from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.sync import dry_run
-from rally_accelerate.sync.connection_check import Finding
-from rally_accelerate.sync.connection_check import check as try_chain
-from rally_accelerate.sync.removals import removal_of
-from rally_accelerate.sync.wiring import Links, Target, links, rules_from
+from rally_accelerate.sync.connection_check import Finding, run_checks
+from rally_accelerate.sync.removals import removal_settings
+from rally_accelerate.sync.wiring import Links, Target, connect, load_rules
 
 
 @click.command()
@@ -45,9 +44,9 @@ from rally_accelerate.sync.wiring import Links, Target, links, rules_from
 )
 def check(*, file: Path, name: str, accelerate_url: str, query: str) -> int:
     """Test the connection to Rally and Accelerate and explain any problem."""
-    loaded = load(file, name=name, accelerate_url=accelerate_url, given={"query": query} if query else {})
+    loaded = load(file, name=name, accelerate_url=accelerate_url, properties={"query": query} if query else {})
     # Each finding is told once, by the check itself: retries and notices in the log would tell it again.
-    redact_with(redactor_of(loaded))
+    set_redactor(redactor_of(loaded))
     logs.set_up("ERROR", redactor=redactor_of(loaded), stream=sys.stderr)
     codes = [asyncio.run(_check(one.integration, one.notices)) for one in loaded]
     return max(codes, default=0)
@@ -58,7 +57,7 @@ async def _check(integration: Integration, notices: tuple[str, ...]) -> int:
     for notice in notices:
         click.secho(f"  ? settings: {notice}", fg="yellow")
     code = 0
-    async for finding in try_chain(integration, target=target_of(integration), limiters=LimiterPool()):
+    async for finding in run_checks(integration, target=target_of(integration), limiters=LimiterPool()):
         _show_finding(finding)
         if finding.error is not None:
             code = max(code, 2 if isinstance(finding.error, ConfigError) else 3)
@@ -67,18 +66,18 @@ async def _check(integration: Integration, notices: tuple[str, ...]) -> int:
 
 def _show_finding(finding: Finding) -> None:
     if finding.error is not None:
-        click.secho(f"  ✗ {finding.link.value}: {safe(finding.text)}", fg="red")
+        click.secho(f"  ✗ {finding.link.value}: {redact(finding.text)}", fg="red")
         if isinstance(finding.error, ConfigError):
             for problem in finding.error.problems:
                 # The only problem is often the error's own sentence.
                 if str(problem) not in finding.text:
-                    click.echo(safe(f"      - {problem}"))
+                    click.echo(redact(f"      - {problem}"))
         if finding.error.hint:
             click.echo(f"      {finding.error.hint}")
     elif finding.doubtful:
-        click.secho(f"  ? {finding.link.value}: {safe(finding.text)}", fg="yellow")
+        click.secho(f"  ? {finding.link.value}: {redact(finding.text)}", fg="yellow")
     else:
-        click.echo(click.style("  ✓ ", fg="green") + f"{finding.link.value}: {safe(finding.text)}")
+        click.echo(click.style("  ✓ ", fg="green") + f"{finding.link.value}: {redact(finding.text)}")
 
 
 T = TypeVar("T")
@@ -86,7 +85,7 @@ T = TypeVar("T")
 PARTIAL = 4
 
 #: How many lines of one list are shown.
-SHOWN = 50
+MAX_LINES = 50
 
 NOWHERE = Target("https://accelerate.invalid", SecretStr("not-used"))
 
@@ -97,19 +96,19 @@ NOWHERE = Target("https://accelerate.invalid", SecretStr("not-used"))
 @name_option
 def explain(*, file: Path, key: str, name: str) -> int:
     """Explain how each field of a work item (such as US123) is mapped."""
-    one = _one(load(file, name=name))
-    found = _asked(one, lambda connected, rules: dry_run.explain(connected.source, rules, key.strip()))
-    click.secho(safe(f"{found.issue.display_id}: {found.issue.name}"), bold=True)
-    for target, outcome in found.outcomes.items():
+    one = _single(load(file, name=name))
+    explanation = _query_source(one, lambda connected, rules: dry_run.explain(connected.source, rules, key.strip()))
+    click.secho(redact(f"{explanation.issue.display_id}: {explanation.issue.name}"), bold=True)
+    for target, outcome in explanation.outcomes.items():
         if target == "description":
             continue
         value = ", ".join(map(str, outcome.value)) if isinstance(outcome.value, tuple) else outcome.value
-        shown = "(empty)" if value in (None, "") else value
-        click.echo(safe(f"  {target}: {shown}"))
-        click.echo(click.style(safe(f"      {outcome.reason}"), dim=True))
-    history = found.judgement
-    told = history.reason or "; ".join(map(str, history.gaps)) or "matches the current values"
-    click.echo(safe(f"  history: {len(found.issue.history)} changes, {history.verdict.value}: {told}"))
+        text = "(empty)" if value in (None, "") else value
+        click.echo(redact(f"  {target}: {text}"))
+        click.echo(click.style(redact(f"      {outcome.reason}"), dim=True))
+    history = explanation.judgement
+    details = history.reason or "; ".join(map(str, history.gaps)) or "matches the current values"
+    click.echo(redact(f"  history: {len(explanation.issue.history)} changes, {history.verdict.value}: {details}"))
     return 0
 
 
@@ -118,8 +117,8 @@ def explain(*, file: Path, key: str, name: str) -> int:
 @name_option
 def coverage_command(*, file: Path, name: str) -> int:
     """Count the states, types, priorities and other values that no mapping rule covers."""
-    one = _one(load(file, name=name))
-    _show_coverage(_asked(one, lambda connected, rules: dry_run.covered(connected.source, rules)))
+    one = _single(load(file, name=name))
+    _show_coverage(_query_source(one, lambda connected, rules: dry_run.count_unmapped(connected.source, rules)))
     return 0
 
 
@@ -133,56 +132,61 @@ def verify(*, file: Path, name: str, accelerate_url: str) -> int:
     A history is pending, which is not an error, while Rally's Lookback lacks its latest changes. The exit code is 4 if
     a history is incomplete or an issue differs.
     """
-    one = _one(load(file, name=name, accelerate_url=accelerate_url))
+    one = _single(load(file, name=name, accelerate_url=accelerate_url))
     compares = target_of(one.integration) is not None
-    removal = removal_of(one.integration.properties)
+    removal = removal_settings(one.integration.properties)
     removed = frozenset((removal.statuses or {}).values())
-    found = _asked(
+    result = _query_source(
         one,
         lambda connected, rules: dry_run.verify(
             connected.source, connected.sink if compares else None, rules, removed=removed
         ),
     )
-    counts = ", ".join(f"{found.verdicts.get(verdict, 0):,} {verdict.value}" for verdict in Verdict)
-    pending = f", {found.pending:,} pending (Rally's Lookback is behind)" if found.pending else ""
+    counts = ", ".join(f"{result.verdicts.get(verdict, 0):,} {verdict.value}" for verdict in Verdict)
+    pending = f", {result.pending:,} pending (Rally's Lookback is behind)" if result.pending else ""
     click.secho(f"{one.integration.name}: histories: {counts}{pending}", bold=True)
-    _list([f"{key}: {fault.verdict.value}: {fault.reason or _gaps(fault.gaps)}" for key, fault in found.faults.items()])
+    _print_lines(
+        [f"{key}: {fault.verdict.value}: {fault.reason or _gaps(fault.gaps)}" for key, fault in result.faults.items()]
+    )
     if compares:
-        its = found.compared
-        click.secho(f"compared with Accelerate: {its.issues:,} issues, {len(its.differences):,} differences", bold=True)
-        _list(its.differences)
-        if its.unreadable:
-            click.echo(not_compared(its.unreadable))
+        comparison = result.compared
+        click.secho(
+            f"compared with Accelerate: {comparison.issues:,} issues, {len(comparison.differences):,} differences",
+            bold=True,
+        )
+        _print_lines(comparison.differences)
+        if comparison.unreadable:
+            click.echo(uncompared_fields_text(comparison.unreadable))
     else:
-        missing = "; ".join(f"{each.path} {each.text}" for each in target_problems(one.integration))
+        missing = "; ".join(f"{problem.path} {problem.text}" for problem in target_problems(one.integration))
         click.echo(f"not compared with Accelerate: {missing}")
-    return PARTIAL if found.faults or found.compared.differences else 0
+    return PARTIAL if result.faults or result.compared.differences else 0
 
 
-def _show_coverage(found: Coverage) -> None:
-    for shown, items in found.items.items():
-        click.secho(safe(f"{shown}: {items:,} items"), bold=True)
-        for value in found.values:
-            if value.type == shown:
+def _show_coverage(coverage: Coverage) -> None:
+    for type_name, items in coverage.items.items():
+        click.secho(redact(f"{type_name}: {items:,} items"), bold=True)
+        for value in coverage.values:
+            if value.type == type_name:
                 what = "no rule matches this value" if value.ruled else "unmapped, passed through"
-                click.echo(safe(f"  {value.target} {value.value!r}: {value.items:,} items ({what})"))
-        for unread in found.fields:
-            if unread.type == shown:
-                click.echo(safe(f"  {unread.name}: set in {unread.items:,} items, not mapped to anything"))
+                click.echo(redact(f"  {value.target} {value.value!r}: {value.items:,} items ({what})"))
+        for unread in coverage.fields:
+            if unread.type == type_name:
+                click.echo(redact(f"  {unread.name}: set in {unread.items:,} items, not mapped to anything"))
 
 
 def _gaps(gaps: Sequence[Any]) -> str:
     return "; ".join(map(str, gaps))
 
 
-def _list(lines: Sequence[str]) -> None:
-    for line in lines[:SHOWN]:
-        click.secho(safe(f"  {line}"), fg="yellow")
-    if len(lines) > SHOWN:
-        click.secho(f"  and {len(lines) - SHOWN:,} more", fg="yellow")
+def _print_lines(lines: Sequence[str]) -> None:
+    for line in lines[:MAX_LINES]:
+        click.secho(redact(f"  {line}"), fg="yellow")
+    if len(lines) > MAX_LINES:
+        click.secho(f"  and {len(lines) - MAX_LINES:,} more", fg="yellow")
 
 
-def _one(loaded: Sequence[Loaded]) -> Loaded:
+def _single(loaded: Sequence[Loaded]) -> Loaded:
     if len(loaded) != 1:
         names = ", ".join(one.integration.name for one in loaded)
         raise ConfigError(
@@ -191,15 +195,15 @@ def _one(loaded: Sequence[Loaded]) -> Loaded:
     return loaded[0]
 
 
-def _asked(one: Loaded, ask: Callable[[Links, Rules], Awaitable[T]]) -> T:
-    redact_with(redactor_of([one]))
+def _query_source(one: Loaded, function: Callable[[Links, Rules], Awaitable[T]]) -> T:
+    set_redactor(redactor_of([one]))
     logs.set_up("ERROR", redactor=redactor_of([one]), stream=sys.stderr)
 
-    async def asking() -> T:
+    async def query() -> T:
         target = target_of(one.integration) or NOWHERE
-        async with links(one.integration, target=target, limiters=LimiterPool()) as connected:
+        async with connect(one.integration, target=target, limiters=LimiterPool()) as connected:
             # Somebody looks closely: what was learned yesterday is not enough.
-            rules, _ = await rules_from(connected.source, one.integration.properties)
-            return await ask(connected, rules)
+            rules, _ = await load_rules(connected.source, one.integration.properties)
+            return await function(connected, rules)
 
-    return asyncio.run(asking())
+    return asyncio.run(query())

@@ -1,4 +1,4 @@
-"""``rally-accelerate demo``: the main job on one machine, with a sample company or with a real Rally."""
+"""``rally-accelerate demo``: the server with sample data, or with a real Rally."""
 
 import asyncio
 import sys
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rally_accelerate.cli.hosting import DEFAULT_PORT, hosting, stoppable
+from rally_accelerate.cli.hosting import DEFAULT_PORT, run_server, stop_event
 from rally_accelerate.cli.options import Duration
 from rally_accelerate.cli.output import progress, show_report
 from rally_accelerate.config.listen_errors import PORT_OPTION
@@ -104,15 +104,15 @@ def _rally() -> Iterator[Rally]:
 
 
 async def _demo(rally: Rally, *, port: int, once: bool, interval: timedelta, choose: str) -> int | None:
-    """The demo from its host's start to its end; how it went, or None when it was told to stop."""
-    hosted = hosting(rally.database, address="127.0.0.1", port=port, interval=interval, choose=choose)
+    """Run the demo and return its exit code, or None if it was stopped."""
+    hosted = run_server(rally.database, address="127.0.0.1", port=port, interval=interval, choose=choose)
     async with hosted as (host, url):
-        work = asyncio.create_task(_worked(rally, host, url, once=once, interval=interval))
+        work = asyncio.create_task(_keep_syncing(rally, host, url, once=once, interval=interval))
         try:
-            with stoppable() as stopped:
-                asked = asyncio.create_task(stopped.wait())
-                await asyncio.wait({work, asked}, return_when=asyncio.FIRST_COMPLETED)
-                asked.cancel()
+            with stop_event() as stopped:
+                stop_requested = asyncio.create_task(stopped.wait())
+                await asyncio.wait({work, stop_requested}, return_when=asyncio.FIRST_COMPLETED)
+                stop_requested.cancel()
             return work.result() if work.done() else None
         finally:
             # Whatever it was at, a first sync as well: the next one goes on where it ended.
@@ -120,7 +120,7 @@ async def _demo(rally: Rally, *, port: int, once: bool, interval: timedelta, cho
             await asyncio.gather(work, return_exceptions=True)
 
 
-async def _worked(rally: Rally, host: "Server", url: str, *, once: bool, interval: timedelta) -> int:
+async def _keep_syncing(rally: Rally, host: "Server", url: str, *, once: bool, interval: timedelta) -> int:
     where = f"simulated Rally at {rally.properties['baseUrl']}" if rally.simulator else "Rally"
     click.echo(f"source:  {where}")
     click.echo(f"host:    {url}")
@@ -141,7 +141,7 @@ async def _worked(rally: Rally, host: "Server", url: str, *, once: bool, interva
             rally.simulator.world.work(CHANGES_BETWEEN_RUNS)
         following = await host.run_integration(identity)
         show_report(following, name="second sync")
-        return max(_code(report.outcome), _code(following.outcome))
+        return max(_exit_code(report.outcome), _exit_code(following.outcome))
     click.secho(f"\nopen {url}{await host.create_sign_in_link()}", bold=True)
     click.echo("One-time sign-in link, valid for 10 minutes.")
     every = f"every {interval.total_seconds():g} s" if interval < timedelta(minutes=1) else "every 5 minutes"
@@ -153,5 +153,5 @@ async def _worked(rally: Rally, host: "Server", url: str, *, once: bool, interva
             rally.simulator.world.work(1)
 
 
-def _code(outcome: Outcome) -> int:
+def _exit_code(outcome: Outcome) -> int:
     return {Outcome.COMPLETE: 0, Outcome.PARTIAL: 4, Outcome.FAILED: 3}[outcome]

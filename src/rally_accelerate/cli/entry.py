@@ -1,4 +1,4 @@
-"""Where the process begins: ready for Ctrl-C and SIGTERM before anything large is imported."""
+"""The entry point: handles Ctrl-C and SIGTERM before large imports."""
 
 import gc
 import signal

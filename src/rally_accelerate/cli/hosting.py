@@ -1,4 +1,4 @@
-"""Running the embedded host inside a command."""
+"""Running the server inside a command."""
 
 import asyncio
 import signal
@@ -34,7 +34,7 @@ database_option = click.option(
 
 
 @asynccontextmanager
-async def hosting(
+async def run_server(
     database: Path,
     *,
     address: str,
@@ -46,7 +46,7 @@ async def hosting(
     keep_days: float = 90.0,
     choose: str = PORT_OPTION,
 ) -> AsyncIterator[tuple["Server", str]]:
-    """The embedded host, open and serving, and the address of its pages.
+    """Run the server and yield it with the URL of its pages.
 
     Args:
         database: The SQLite file; made if it is missing.
@@ -64,7 +64,7 @@ async def hosting(
         from rally_accelerate.server.http_server import is_local, open_listener, serve  # noqa: PLC0415 - likewise
         from rally_accelerate.server.store.executions import Retention  # noqa: PLC0415 - likewise
     except ImportError as error:
-        raise without_host() from error
+        raise missing_server_error() from error
     if not is_local(address) and not outside.startswith("https://"):
         click.secho(UNSAFE.format(address=address), fg="yellow", err=True)
     listener = open_listener(address, port, choose=choose)
@@ -75,24 +75,24 @@ async def hosting(
 
 
 @contextmanager
-def stoppable() -> Iterator[asyncio.Event]:
-    """An event that Ctrl-C or SIGTERM sets, so that everything ends in its order; a second one ends the process.
+def stop_event() -> Iterator[asyncio.Event]:
+    """Yield an event that the first Ctrl-C or SIGTERM sets; a second one ends the process.
 
     Without it, the signal would be raised wherever the process happens to be, and every task be cancelled at once.
     """
-    loop, asked = asyncio.get_running_loop(), asyncio.Event()
+    loop, event = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, asked.set)
+        loop.add_signal_handler(number, event.set)
     try:
-        yield asked
+        yield event
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
 
 
 @asynccontextmanager
-async def stores_alone(database: Path | None) -> AsyncIterator[tuple["Stores", Path]]:
-    """The stores of a database that no host uses, and its path.
+async def open_unused_stores(database: Path | None) -> AsyncIterator[tuple["Stores", Path]]:
+    """Open the stores of a database that no server uses and yield them with its path.
 
     Args:
         database: The SQLite file; None takes the one that ``serve`` takes.
@@ -100,15 +100,15 @@ async def stores_alone(database: Path | None) -> AsyncIterator[tuple["Stores", P
     Raises:
         StoreError: There is none, or a host uses it.
     """
-    path = existing_database(database)
+    path = require_database(database)
     from rally_accelerate.server.store.repositories import open_repositories  # noqa: PLC0415 - as above
 
     async with open_repositories(path) as stores:
         yield stores, path
 
 
-def existing_database(database: Path | None) -> Path:
-    """A database that is there, and the extra to use it; None takes the one that ``serve`` takes.
+def require_database(database: Path | None) -> Path:
+    """Return the path of an existing database; None means the default one of ``serve``.
 
     Raises:
         StoreError: The database does not exist, or the file belongs to another program.
@@ -116,7 +116,7 @@ def existing_database(database: Path | None) -> Path:
     try:
         from rally_accelerate.server.store.repositories import DATABASE, REQUIRED_TABLES  # noqa: PLC0415 - as above
     except ImportError as error:
-        raise without_host() from error
+        raise missing_server_error() from error
     path = database or default_database()
     if not path.is_file():
         raise StoreError(f"no database at {path}", hint="Set the path of the server's database with --database.")
@@ -125,10 +125,10 @@ def existing_database(database: Path | None) -> Path:
 
 
 def default_database() -> Path:
-    """Where ``serve`` keeps everything, unless it is told otherwise."""
+    """Return the default path of the server's database."""
     return get_state_folder() / "host.sqlite"
 
 
-def without_host() -> click.ClickException:
-    """What somebody reads who has not installed the host."""
+def missing_server_error() -> click.ClickException:
+    """Return the error for a missing ``host`` extra."""
     return click.ClickException("The server needs an extra. Run: pip install 'rally-accelerate[host]'")

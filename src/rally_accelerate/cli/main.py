@@ -1,4 +1,4 @@
-"""The command ``rally-accelerate``: its commands, and what the process ends with."""
+"""The ``rally-accelerate`` command group, error handling and exit codes."""
 
 import sys
 import traceback
@@ -7,7 +7,7 @@ import click
 
 from rally_accelerate import __version__
 from rally_accelerate.cli import admin, check, demo, migrate, plugin, sandbox, serve, sync
-from rally_accelerate.cli.output import OWN_FAULT, own_fault, safe, show_error
+from rally_accelerate.cli.output import INTERNAL_ERROR, internal_error_text, redact, show_error
 from rally_accelerate.errors import ConfigError, RallyAccelerateError
 
 #: Exit codes, as the README tells them.
@@ -44,7 +44,7 @@ for command in (
 
 
 def main() -> None:
-    """Run the command line; no traceback reaches a user who did not ask for it."""
+    """Run the command line; tracebacks are only shown with ``--debug``."""
     debug = "--debug" in sys.argv
     try:
         sys.exit(commands.main(standalone_mode=False) or DONE)
@@ -61,7 +61,7 @@ def main() -> None:
         sys.exit(CONFIGURATION if isinstance(error, ConfigError) else REFUSED)
     except Exception as error:  # noqa: BLE001 - the last place before the user: a bug gets a sentence, not a traceback
         if debug:
-            click.echo(safe(traceback.format_exc()), err=True)
+            click.echo(redact(traceback.format_exc()), err=True)
         else:
-            click.echo(own_fault(error), err=True)
-        sys.exit(OWN_FAULT)
+            click.echo(internal_error_text(error), err=True)
+        sys.exit(INTERNAL_ERROR)

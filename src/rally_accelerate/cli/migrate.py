@@ -1,4 +1,4 @@
-"""``rally-accelerate migrate``: what an existing integration becomes when this plug-in takes over."""
+"""``rally-accelerate migrate``: how an existing ucv-ext-rally integration behaves after migration."""
 
 import asyncio
 import re
@@ -17,14 +17,14 @@ from rally_accelerate.cli.options import (
     target_of,
     target_problems,
 )
-from rally_accelerate.cli.output import redact_with, safe
+from rally_accelerate.cli.output import redact, set_redactor
 from rally_accelerate.config.legacy_settings import SettingStatus, explain_settings
 from rally_accelerate.config.load import MASKED, Loaded, list_sections, load_integrations, read_environment, read_json
 from rally_accelerate.errors import ConfigError
 from rally_accelerate.observe import logs
 from rally_accelerate.rally.limiter import LimiterPool
-from rally_accelerate.sync.migration_check import EXAMPLES, Comparison, Identity, compared
-from rally_accelerate.sync.wiring import links
+from rally_accelerate.sync.migration_check import EXAMPLES, Comparison, Identity, compare_identities
+from rally_accelerate.sync.wiring import connect
 
 DONE, TO_DECIDE = 0, 4
 
@@ -54,8 +54,8 @@ def migrate(*, file: Path, name: str, accelerate_url: str) -> int:
     duplicated.
     """
     document = read_json(file)
-    found = [raw for raw in list_sections(document) if not name or str(raw.get("name", "")).strip() == name]
-    if not found:
+    matches = [raw for raw in list_sections(document) if not name or str(raw.get("name", "")).strip() == name]
+    if not matches:
         named = f" named {name!r}" if name else ""
         there = sorted({str(raw["name"]).strip() for raw in list_sections(document) if raw.get("name")})
         hint = (
@@ -65,15 +65,14 @@ def migrate(*, file: Path, name: str, accelerate_url: str) -> int:
         )
         raise ConfigError(f"{file}: no Rally integration{named}", hint=hint)
     # A name alone may be that of any tool's integration.
-    found = [raw for raw in found if name or "type" in raw or "properties" in raw] or found
+    matches = [raw for raw in matches if name or "type" in raw or "properties" in raw] or matches
     codes = []
-    for raw in found:
+    for raw in matches:
         click.secho(f"{raw.get('name') or 'unnamed integration'}:", bold=True)
-        for each in explain_settings(raw, environment=read_environment()):
+        for setting in explain_settings(raw, environment=read_environment()):
             # A value may be a secret in a place that nobody expects: only names and our own words are shown of it.
-            click.echo(
-                f"  {click.style(f'{each.status.value:<10}', fg=COLOURS.get(each.status))} {each.path}: {each.text}"
-            )
+            status = click.style(f"{setting.status.value:<10}", fg=COLOURS.get(setting.status))
+            click.echo(f"  {status} {setting.path}: {setting.text}")
         codes.append(_compare(raw, str(file), accelerate_url))
     return max(codes)
 
@@ -81,7 +80,9 @@ def migrate(*, file: Path, name: str, accelerate_url: str) -> int:
 def _compare(raw: Mapping[str, Any], origin: str, accelerate_url: str) -> int:
     try:
         (one,) = load_integrations(
-            [_unmasked(raw)], origin=origin, overrides={"accelerateUrl": accelerate_url} if accelerate_url else {}
+            [_without_masked_secrets(raw)],
+            origin=origin,
+            overrides={"accelerateUrl": accelerate_url} if accelerate_url else {},
         )
     except (ConfigError, ValueError) as error:
         problems = error.problems if isinstance(error, ConfigError) else ()
@@ -91,42 +92,44 @@ def _compare(raw: Mapping[str, Any], origin: str, accelerate_url: str) -> int:
             click.echo(f"  Masked secrets are taken from the environment: {', '.join(SECRETS)}")
         return DONE
     if target_of(one.integration) is None:
-        missing = "; ".join(f"{each.path} {each.text}" for each in target_problems(one.integration))
+        missing = "; ".join(f"{element.path} {element.text}" for element in target_problems(one.integration))
         click.echo(f"  not compared with Accelerate: {missing}")
         return DONE
-    redact_with(redactor_of([one]))
+    set_redactor(redactor_of([one]))
     logs.set_up("ERROR", redactor=redactor_of([one]), stream=sys.stderr)
-    return _tell(asyncio.run(_compared(one)))
+    return _print_comparison(asyncio.run(_compare_identities(one)))
 
 
-def _unmasked(raw: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The integration without what a download masks: the environment fills it in."""
+def _without_masked_secrets(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the integration without masked secrets, which are read from the environment instead."""
     properties = raw.get("properties")
     if not isinstance(properties, Mapping):
         return {**raw, "disabled": False}
-    kept = {key: value for key, value in properties.items() if not (isinstance(value, str) and MASKED.match(value))}
-    return {**raw, "properties": kept, "disabled": False}
+    unmasked = {key: value for key, value in properties.items() if not (isinstance(value, str) and MASKED.match(value))}
+    return {**raw, "properties": unmasked, "disabled": False}
 
 
-async def _compared(one: Loaded) -> Comparison:
+async def _compare_identities(one: Loaded) -> Comparison:
     target = target_of(one.integration)
     assert target is not None
-    async with links(one.integration, target=target, limiters=LimiterPool()) as connected:
-        return await compared(connected.source, connected.sink)
+    async with connect(one.integration, target=target, limiters=LimiterPool()) as connected:
+        return await compare_identities(connected.source, connected.sink)
 
 
-def _tell(found: Comparison) -> int:
-    click.echo(f"  {found.items:,} items in Rally, {found.issues:,} issues of this integration in Accelerate.")
-    for identity, number in found.identities.most_common():
-        click.echo(f"    {number:,} are identified by {_words(identity)}")
-    click.echo(f"    {found.updated:,} would be updated")
-    _some("would be added", found.added)
-    _some("are no longer visible in Rally and stay unchanged", found.left)
-    if not found.doubled:
+def _print_comparison(comparison: Comparison) -> int:
+    click.echo(
+        f"  {comparison.items:,} items in Rally, {comparison.issues:,} issues of this integration in Accelerate."
+    )
+    for identity, number in comparison.identities.most_common():
+        click.echo(f"    {number:,} are identified by {_identity_text(identity)}")
+    click.echo(f"    {comparison.updated:,} would be updated")
+    _print_keys("would be added", comparison.added)
+    _print_keys("are no longer visible in Rally and stay unchanged", comparison.not_in_rally)
+    if not comparison.duplicated:
         return DONE
-    _some(
+    _print_keys(
         "would be DUPLICATED, because they are stored under an ID that this plug-in does not use",
-        found.doubled,
+        comparison.duplicated,
         colour="red",
     )
     click.echo(
@@ -136,11 +139,11 @@ def _tell(found: Comparison) -> int:
     return TO_DECIDE
 
 
-def _words(identity: Identity) -> str:
+def _identity_text(identity: Identity) -> str:
     return f"their {identity.value}" if identity is not Identity.OTHER else identity.value
 
 
-def _some(what: str, keys: Sequence[str], *, colour: str | None = None) -> None:
+def _print_keys(what: str, keys: Sequence[str], *, colour: str | None = None) -> None:
     if keys:
         named = ", ".join(keys[:EXAMPLES]) + (", ..." if len(keys) > EXAMPLES else "")
-        click.secho(safe(f"    {len(keys):,} {what}: {named}"), fg=colour)
+        click.secho(redact(f"    {len(keys):,} {what}: {named}"), fg=colour)

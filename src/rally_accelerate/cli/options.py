@@ -28,7 +28,7 @@ class Duration(click.ParamType[timedelta]):
     name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        """Read the text, or say what would have been right."""
+        """Parse a duration."""
         if isinstance(value, timedelta):
             return value
         match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|min|h)?", str(value).strip().lower())
@@ -40,13 +40,13 @@ class Duration(click.ParamType[timedelta]):
         return timedelta(seconds=seconds)
 
 
-class Again(click.ParamType[Window]):
-    """``full``, or the date since which everything that changed is sent again."""
+class ResyncWindow(click.ParamType[Window]):
+    """The window of a resync: ``full``, or the date since which changes are uploaded again."""
 
     name = "full|date"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Window:
-        """Read the word or the date, or say what would have been right."""
+        """Parse ``full`` or a date."""
         if isinstance(value, Window):
             return value
         if str(value).strip().lower() == "full":
@@ -66,37 +66,41 @@ accelerate_url_option = click.option(
 )
 
 
-def load(file: Path, *, name: str, accelerate_url: str = "", given: Mapping[str, Any] | None = None) -> list[Loaded]:
-    """The file's integrations, validated with their mapping rules; ``given`` are properties of the command line."""
-    overrides = {**(given or {}), **({"accelerateUrl": accelerate_url} if accelerate_url else {})}
+def load(
+    file: Path, *, name: str, accelerate_url: str = "", properties: Mapping[str, Any] | None = None
+) -> list[Loaded]:
+    """Load and validate the integrations of a file; ``properties`` are overrides from the command line."""
+    overrides = {**(properties or {}), **({"accelerateUrl": accelerate_url} if accelerate_url else {})}
     loaded = load_integrations(read_json(file), origin=str(file), name=name, overrides=overrides)
     require_usable_rules((one.integration for one in loaded), origin=str(file))
     return loaded
 
 
 def target_of(integration: Integration) -> Target | None:
-    """Where an integration's issues go, or None when address or key is not given."""
+    """Return the upload target of an integration, or None if the URL or access key is not set."""
     properties = integration.properties
     if not properties.accelerate_url or properties.accelerate_key is None:
         return None
     return Target(properties.accelerate_url, properties.accelerate_key)
 
 
-def required_target(integration: Integration) -> Target:
-    """Where an integration's issues go.
+def require_target(integration: Integration) -> Target:
+    """Return the upload target of an integration.
 
     Raises:
-        ConfigError: Address or key is not given.
+        ConfigError: The URL or access key is not set.
     """
     target = target_of(integration)
     if target is not None:
         return target
-    problems = [Problem(f"{integration.name}: {each.path}", each.text) for each in target_problems(integration)]
+    problems = [
+        Problem(f"{integration.name}: {problem.path}", problem.text) for problem in target_problems(integration)
+    ]
     raise ConfigError("no upload target is set", problems=problems)
 
 
 def target_problems(integration: Integration) -> list[Problem]:
-    """Return which of the settings are missing that say where an integration's issues go, and what gives them."""
+    """Return the missing settings of the upload target, with how to set them."""
     problems = []
     if not integration.properties.accelerate_url:
         text = "is missing (or set --accelerate-url or ACCELERATE_URL)"
@@ -107,5 +111,5 @@ def target_problems(integration: Integration) -> list[Problem]:
 
 
 def redactor_of(loaded: Sequence[Loaded]) -> Redactor:
-    """A redactor that knows every secret of these settings."""
+    """Return a redactor for all secrets in these settings."""
     return Redactor(secret for one in loaded for secret in list_secrets(one.integration))

@@ -1,4 +1,4 @@
-"""How results look on a terminal: reports, errors, progress."""
+"""Terminal output: reports, errors, progress."""
 
 import sys
 import time
@@ -12,90 +12,91 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rally_accelerate.config.redaction import Redactor
 from rally_accelerate.errors import ConfigError, RallyAccelerateError
 from rally_accelerate.model.report import Outcome, SyncReport, Tally
-from rally_accelerate.observe.run_summary import Follower, duration, histories, project_lines
+from rally_accelerate.observe.run_summary import ProgressTracker, describe_histories, format_duration, project_lines
 from rally_accelerate.sync.ports import Watch
 
 #: The exit code of a bug in the program itself.
-OWN_FAULT = 1
+INTERNAL_ERROR = 1
 
 #: Without a terminal, progress is a line every so many seconds.
 SECONDS_BETWEEN_LINES = 5.0
 
 #: How many skipped items are named on the terminal; the JSON report names more.
-SKIPS_SHOWN = 10
+MAX_SKIPS = 10
 
 
 #: Knows the secrets of what is running; set by the commands before they print anything.
 _redactors: list[Redactor] = [Redactor(())]
 
 
-def redact_with(redactor: Redactor) -> None:
-    """From now on, print nothing that this redactor knows to be secret: servers may echo what they were sent."""
+def set_redactor(redactor: Redactor) -> None:
+    """Set the redactor for all output, because servers may echo secrets that they received."""
     _redactors.append(redactor)
 
 
-def safe(text: str) -> str:
-    """The text without secrets."""
+def redact(text: str) -> str:
+    """Return the text with secrets masked."""
     return _redactors[-1].redact(text)
 
 
-def own_fault(error: Exception) -> str:
-    """What a user reads of a bug in the program; its message may hold data, and is for --debug."""
+def internal_error_text(error: Exception) -> str:
+    """Return the message for an unexpected exception, without its text, which may contain data."""
     return (
         f"Internal error: {type(error).__name__}. Run again with --debug before the command name and report the output."
     )
 
 
 def show_error(error: RallyAccelerateError) -> None:
-    """An error for a person: what, where, what to do."""
-    click.secho(safe(f"error: {error}"), fg="red", err=True)
+    """Print an error with its problems and hint."""
+    click.secho(redact(f"error: {error}"), fg="red", err=True)
     if isinstance(error, ConfigError):
         for problem in error.problems:
             # Few problems are often the error's own sentence.
             if str(problem) not in str(error):
-                click.echo(safe(f"  - {problem}"), err=True)
+                click.echo(redact(f"  - {problem}"), err=True)
     if error.hint:
-        click.echo(safe(f"hint: {error.hint}"), err=True)
+        click.echo(redact(f"hint: {error.hint}"), err=True)
 
 
 def show_report(report: SyncReport, *, name: str, uploaded: str = "uploaded") -> None:
-    """A run's account in a few lines.
+    """Print the report of a sync in a few lines.
 
     Args:
-        report: The account.
-        name: What ran.
-        uploaded: What became of news: a dry run only would have uploaded them.
+        report: The report.
+        name: The integration's name.
+        uploaded: The verb for uploaded items; a dry run uses another one.
     """
     tally = report.tally
     colour = {Outcome.COMPLETE: "green", Outcome.PARTIAL: "yellow", Outcome.FAILED: "red"}[report.outcome]
     click.secho(f"{name}: {report.outcome.value}", fg=colour, bold=True, nl=False)
+    seconds = format_duration(report.seconds) if report.seconds >= 1 else f"{report.seconds:.1f} s"
     click.echo(
-        f" in {duration(report.seconds) if report.seconds >= 1 else f'{report.seconds:.1f} s'}: {tally.read:,} read, "
+        f" in {seconds}: {tally.read:,} read, "
         f"{tally.uploaded:,} {uploaded}, {tally.unchanged:,} unchanged, {tally.skipped:,} skipped; "
         f"requests: {report.rally.requests:,} to Rally, {report.accelerate.requests:,} to Accelerate"
         + (f", {retries:,} retries" if (retries := report.rally.retries + report.accelerate.retries) else "")
     )
-    if told := histories(tally):
-        click.echo(f"  histories: {told}")
+    if history_text := describe_histories(tally):
+        click.echo(f"  histories: {history_text}")
     for line in project_lines(report.projects, uploaded=uploaded):
-        click.echo(safe(f"  {line}"))
+        click.echo(redact(f"  {line}"))
     if report.empty:
-        click.secho(f"  {safe(report.empty)}", fg="yellow")
+        click.secho(f"  {redact(report.empty)}", fg="yellow")
     if tally.removed:
         click.echo(f"  marked as removed: {tally.removed:,}")
     for notice in report.notices:
-        click.echo(safe(f"  note: {notice}"))
-    for skip in report.skipped[:SKIPS_SHOWN]:
-        click.secho(safe(f"  skipped {skip.key}: {skip.reason}"), fg="yellow")
-    if tally.skipped > SKIPS_SHOWN:
-        click.secho(f"  and {tally.skipped - SKIPS_SHOWN:,} more; add --json to list them", fg="yellow")
+        click.echo(redact(f"  note: {notice}"))
+    for skip in report.skipped[:MAX_SKIPS]:
+        click.secho(redact(f"  skipped {skip.key}: {skip.reason}"), fg="yellow")
+    if tally.skipped > MAX_SKIPS:
+        click.secho(f"  and {tally.skipped - MAX_SKIPS:,} more; add --json to list them", fg="yellow")
     if report.failure is not None:
         show_error(report.failure)
 
 
 @contextmanager
 def progress(name: str, *, quiet: bool = False) -> Iterator[Watch]:
-    """Show how a run goes: a bar on a terminal, a line now and then elsewhere; on the error stream.
+    """Show progress on the error stream: a bar on a terminal, otherwise a line every few seconds.
 
     Args:
         name: The integration's name.
@@ -119,16 +120,16 @@ def _bar(name: str) -> Iterator[Watch]:
         BarColumn(),
         TextColumn("{task.fields[said]}"),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
-        task: TaskID = shown.add_task(name, total=None, said="connecting to Rally")
-        follower = Follower()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as display:
+        task: TaskID = display.add_task(name, total=None, said="connecting to Rally")
+        follower = ProgressTracker()
 
         def watch(tally: Tally) -> None:
             seconds = time.monotonic() - started
             follower.update(tally, seconds=seconds)
-            share = follower.measured(seconds=seconds).share
-            said = follower.sentence(seconds=seconds)
-            shown.update(task, total=None if share is None else 1.0, completed=share or 0.0, said=said)
+            share = follower.measure(seconds=seconds).share
+            text = follower.sentence(seconds=seconds)
+            display.update(task, total=None if share is None else 1.0, completed=share or 0.0, said=text)
 
         yield watch
 
@@ -136,7 +137,7 @@ def _bar(name: str) -> Iterator[Watch]:
 def _lines(name: str) -> Watch:
     started = time.monotonic()
     last = started
-    follower = Follower()
+    follower = ProgressTracker()
 
     def watch(tally: Tally) -> None:
         nonlocal last
@@ -149,6 +150,6 @@ def _lines(name: str) -> Watch:
     return watch
 
 
-def not_compared(fields: Sequence[str]) -> str:
+def uncompared_fields_text(fields: Sequence[str]) -> str:
     """Return the sentence about fields that were uploaded and that the server does not return."""
     return f"Accelerate does not return these fields, so they are not compared: {', '.join(fields)}."

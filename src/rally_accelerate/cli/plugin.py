@@ -1,4 +1,4 @@
-"""``rally-accelerate plugin``: the commands of the plug-in container, outside of it."""
+"""``rally-accelerate plugin``: the commands of the plug-in container."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""``rally-accelerate sandbox``: the Rally simulator alone."""
+"""``rally-accelerate sandbox``: the Rally simulator."""
 
 from datetime import timedelta
 

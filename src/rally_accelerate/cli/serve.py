@@ -1,4 +1,4 @@
-"""``rally-accelerate serve``: the embedded host."""
+"""``rally-accelerate serve``: the built-in server."""
 
 import asyncio
 import re
@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 import click
 
-from rally_accelerate.cli.hosting import DEFAULT_PORT, database_option, default_database, hosting, stoppable
+from rally_accelerate.cli.hosting import DEFAULT_PORT, database_option, default_database, run_server, stop_event
 from rally_accelerate.cli.options import Duration, load, redactor_of
-from rally_accelerate.cli.output import redact_with
+from rally_accelerate.cli.output import set_redactor
 from rally_accelerate.config.load import Loaded, list_disabled, read_json
 from rally_accelerate.config.response_limit import LEAST, get_default_limit, set_answer_limit
 from rally_accelerate.observe import logs
@@ -97,14 +97,14 @@ def serve(
     loaded = load(file, name="") if file else []
     switched_off = list_disabled(read_json(file)) if file else []
     logs.set_up("INFO", redactor=redactor_of(loaded), stream=sys.stderr)
-    redact_with(redactor_of(loaded))
+    set_redactor(redactor_of(loaded))
     for one in loaded:
         for notice in one.notices:
             click.echo(f"{one.integration.name}: note: {notice}", err=True)
     raise_descriptor_limit()
     where = database or default_database()
-    outside, proxy = _outside(outside_url), _proxy(trusted_proxy)
-    serving = hosting(
+    outside, proxy = _check_outside_url(outside_url), _check_proxy_address(trusted_proxy)
+    serving = run_server(
         where,
         address=address,
         port=port,
@@ -121,16 +121,16 @@ def serve(
     return 0
 
 
-def _outside(given: str) -> str:
-    """The address of the proxy in front, checked.
+def _check_outside_url(url: str) -> str:
+    """Validate the public URL behind a proxy.
 
     Raises:
-        BadParameter: It is none.
+        BadParameter: The value is invalid.
     """
     try:
-        parts = urlsplit(given.strip())
+        parts = urlsplit(url.strip())
         path = parts.path.rstrip("/")
-        fits = not given or (
+        fits = not url or (
             parts.scheme in {"http", "https"}
             and parts.hostname
             and not (parts.query or parts.fragment)
@@ -139,23 +139,25 @@ def _outside(given: str) -> str:
     except ValueError:
         fits = False
     if not fits:
-        text = f"{given!r} is not a valid URL; use for example https://accelerate.example.com or https://example.com/rally/"
+        text = (
+            f"{url!r} is not a valid URL; use for example https://accelerate.example.com or https://example.com/rally/"
+        )
         raise click.BadParameter(text, param_hint="--outside-url")
-    return given.strip()
+    return url.strip()
 
 
-def _proxy(given: str) -> str:
-    """The address of the proxy itself, checked: a name or a star would believe everybody.
+def _check_proxy_address(address: str) -> str:
+    """Validate the proxy's IP address; host names and wildcards would trust every client.
 
     Raises:
-        BadParameter: It is none.
+        BadParameter: The value is invalid.
     """
-    if not given.strip():
+    if not address.strip():
         return ""
     try:
-        return str(ip_address(given.strip()))
+        return str(ip_address(address.strip()))
     except ValueError:
-        text = f"{given!r} is not an IP address; use for example 127.0.0.1"
+        text = f"{address!r} is not an IP address; use for example 127.0.0.1"
         raise click.BadParameter(text, param_hint="--trusted-proxy") from None
 
 
@@ -168,7 +170,7 @@ async def _serve(
     without: Collection[str],
 ) -> None:
     async with serving as (host, url):
-        with stoppable() as stopped:
+        with stop_event() as stopped:
             click.echo(f"host: {url}")
             click.echo(f"data: {database}")
             if host.first_password:

@@ -1,4 +1,4 @@
-"""``rally-accelerate sync``: from a file's settings to a report, once or every five minutes."""
+"""``rally-accelerate sync``: syncs the integrations of a file, once or on an interval."""
 
 import asyncio
 import gc
@@ -15,17 +15,25 @@ from pydantic import SecretStr
 
 from rally_accelerate.accelerate.responses import graphql_address
 from rally_accelerate.cli.options import (
-    Again,
     Duration,
+    ResyncWindow,
     accelerate_url_option,
     file_argument,
     load,
     name_option,
     redactor_of,
-    required_target,
+    require_target,
     target_of,
 )
-from rally_accelerate.cli.output import OWN_FAULT, not_compared, own_fault, progress, redact_with, safe, show_report
+from rally_accelerate.cli.output import (
+    INTERNAL_ERROR,
+    internal_error_text,
+    progress,
+    redact,
+    set_redactor,
+    show_report,
+    uncompared_fields_text,
+)
 from rally_accelerate.config.load import Loaded, get_state_folder
 from rally_accelerate.config.model import Integration
 from rally_accelerate.errors import ConfigError, RallyAccelerateError
@@ -38,18 +46,18 @@ from rally_accelerate.sync.dry_run import Compared, PreviewSink, UnwrittenState,
 from rally_accelerate.sync.engine import sync_once
 from rally_accelerate.sync.ports import Sink, State
 from rally_accelerate.sync.state import MemoryState, StateFile
-from rally_accelerate.sync.wiring import Target, links, plans_of, rules_for
+from rally_accelerate.sync.wiring import Target, connect, plans_of, rules_with_cache
 
 #: Exit codes when several integrations end differently: the one that most needs somebody.
-WORST_FIRST = (OWN_FAULT, 2, 3, 4, 0)
+WORST_FIRST = (INTERNAL_ERROR, 2, 3, 4, 0)
 
 #: So many more objects than before make the interpreter look for cycles: rows by the hundred thousand are made and
 #: dropped all the time, and hold none. Looking at them took a twelfth of a first sync.
 OBJECTS_BETWEEN_COLLECTIONS = 1_000_000
 
 #: How many issues a dry run shows on the terminal, and how many differences the preview of a resync.
-SHOWN = 20
-DIFFERENCES_SHOWN = 50
+MAX_PREVIEWED_ISSUES = 20
+MAX_DIFFERENCES = 50
 
 
 @click.command()
@@ -61,7 +69,7 @@ DIFFERENCES_SHOWN = 50
 @click.option("--dry-run", is_flag=True, help="Preview the upload without sending or saving anything.")
 @click.option(
     "--resync",
-    type=Again(),
+    type=ResyncWindow(),
     help="Upload everything (full) or all changes since a date again. With --dry-run, preview the changes.",
 )
 @click.option(
@@ -90,19 +98,19 @@ def sync(
 
     FILE is the JSON file of a value stream, or its integrations section.
     """
-    given = {"approveRemoval": True} if approve_removal else {}
-    loaded = load(file, name=name, accelerate_url=accelerate_url, given=given)
+    properties = {"approveRemoval": True} if approve_removal else {}
+    loaded = load(file, name=name, accelerate_url=accelerate_url, properties=properties)
     if not loaded:
         click.echo("All integrations in this file are disabled.", err=True)
         return 0
     logs.set_up(loaded[0].integration.logging_level, redactor=redactor_of(loaded), stream=sys.stderr)
-    redact_with(redactor_of(loaded))
+    set_redactor(redactor_of(loaded))
     for one in loaded:
         for notice in one.notices:
             click.echo(f"{one.integration.name}: note: {notice}", err=True)
     if not dry_run:
         for one in loaded:
-            required_target(one.integration)
+            require_target(one.integration)
     path = state or get_state_folder() / "sync.sqlite"
     with ExitStack() as stack:
         # A dry run leaves no trace, not even an empty state.
@@ -112,9 +120,9 @@ def sync(
         debug = bool(click.get_current_context().find_root().params.get("debug"))
         runner = _Runner(loaded, file_of_states, dry_run=dry_run, again=resync, as_json=as_json, debug=debug)
         if once or dry_run or resync:
-            return asyncio.run(runner.once())
+            return asyncio.run(runner.run_once())
         try:
-            return asyncio.run(runner.every(every))
+            return asyncio.run(runner.run_forever(every))
         except KeyboardInterrupt:
             click.echo("Stopped. The next run continues where this one ended.", err=True)
             return 0
@@ -140,18 +148,18 @@ class _Runner:
         self._limiters = LimiterPool()
         self._by_hand = True
 
-    async def every(self, interval: timedelta) -> int:
-        """Run for ever; a cycle that fails is told, and the next one tries again."""
+    async def run_forever(self, interval: timedelta) -> int:
+        """Sync forever; a failed sync is reported, and the next one tries again."""
         self._by_hand = False
         loop = asyncio.get_running_loop()
         while True:
             began = loop.time()
-            await self.once()
+            await self.run_once()
             # From start to start: a long run does not push the schedule.
             await asyncio.sleep(max(0.0, began + interval.total_seconds() - loop.time()))
 
-    async def once(self) -> int:
-        """Run every integration once, one after the other, and tell the worst exit code."""
+    async def run_once(self) -> int:
+        """Sync every integration once, in order, and return the worst exit code."""
         usual = gc.get_threshold()
         gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS, *usual[1:])
         try:
@@ -165,21 +173,21 @@ class _Runner:
         target = target_of(integration) or Target("https://dry-run.invalid", SecretStr(""))
         difference: Compared | None = None
         try:
-            connecting = links(integration, target=target, limiters=self._limiters, by_hand=self._by_hand)
+            connecting = connect(integration, target=target, limiters=self._limiters, by_hand=self._by_hand)
             async with connecting as connected:
                 if target_of(integration) is not None:
                     # Whose issues these are is part of what the state belongs to.
                     await connected.sink.open()
                 state = self._state(integration, tracker_id=connected.sink.tracker_id)
-                preview = PreviewSink(keep=SHOWN)
+                preview = PreviewSink(keep=MAX_PREVIEWED_ISSUES)
                 sink: Sink = preview if self._dry_run else connected.sink
-                its_state: State = UnwrittenState(state) if self._dry_run else state
-                rules = await rules_for(connected.source, integration.properties, its_state)
+                run_state: State = UnwrittenState(state) if self._dry_run else state
+                rules = await rules_with_cache(connected.source, integration.properties, run_state)
                 with progress(integration.name, quiet=self._as_json) as watch:
                     report = await sync_once(
                         connected.source,
                         sink,
-                        its_state,
+                        run_state,
                         rules,
                         lambda: datetime.now(UTC),
                         overlap=timedelta(minutes=integration.properties.overlap_minutes),
@@ -187,22 +195,24 @@ class _Runner:
                         watch=watch,
                     )
                 if self._dry_run and self._again and report.failure is None and target_of(integration):
-                    difference = await compare(connected.sink, preview.expected, whole=False)
+                    difference = await compare(connected.sink, preview.expected, complete=False)
         except RallyAccelerateError as error:
             report = SyncReport(started_at=datetime.now(UTC), seconds=0.0, failure=error)
         except Exception as error:
             # Our own fault in one integration must stop neither the others nor the service.
             if self._debug:
                 raise
-            click.echo(f"{integration.name}: {own_fault(error)}", err=True)
-            return OWN_FAULT
-        self._tell(integration, report, preview.issues if self._dry_run and report.failure is None else [], difference)
+            click.echo(f"{integration.name}: {internal_error_text(error)}", err=True)
+            return INTERNAL_ERROR
+        self._print_report(
+            integration, report, preview.issues if self._dry_run and report.failure is None else [], difference
+        )
         return exit_code(report)
 
     def _state(self, integration: Integration, *, tracker_id: str) -> State:
         return MemoryState() if self._states is None else self._states.of(owner_of(integration, tracker_id=tracker_id))
 
-    def _tell(
+    def _print_report(
         self,
         integration: Integration,
         report: SyncReport,
@@ -216,16 +226,16 @@ class _Runner:
                 extra["differences"] = difference.differences
                 extra["notCompared"] = list(difference.unreadable)
             account = {"integration": integration.name, **report.as_dict(), **extra}
-            click.echo(safe(json.dumps(account, ensure_ascii=False)))
+            click.echo(redact(json.dumps(account, ensure_ascii=False)))
             return
         for issue in previewed if difference is None else ():
             click.echo("  " + "  ".join(f"{value}" for value in _line(issue).values()))
         if difference is not None:
-            for line in difference.differences[:DIFFERENCES_SHOWN]:
-                click.echo(safe(f"  {line}"))
+            for line in difference.differences[:MAX_DIFFERENCES]:
+                click.echo(redact(f"  {line}"))
             click.echo(f"  {len(difference.differences):,} issues differ from Accelerate; the others are up to date")
             if difference.unreadable:
-                click.echo(f"  {not_compared(difference.unreadable)}")
+                click.echo(f"  {uncompared_fields_text(difference.unreadable)}")
         elif self._dry_run and report.tally.uploaded > len(previewed):
             click.echo(f"  and {report.tally.uploaded - len(previewed):,} more")
         if self._dry_run:
@@ -235,7 +245,7 @@ class _Runner:
 
 
 def owner_of(integration: Integration, *, tracker_id: str) -> str:
-    """What a remembered state belongs to: the same items sent elsewhere are other work."""
+    """Return the key of a stored state: the integration, its Rally server and its upload target."""
     properties = integration.properties
     # One server has many spellings.
     address = graphql_address(properties.accelerate_url) if properties.accelerate_url else ""
@@ -244,7 +254,7 @@ def owner_of(integration: Integration, *, tracker_id: str) -> str:
 
 
 def exit_code(report: SyncReport) -> int:
-    """What a run means for the process: 0 done, 2 settings, 3 refused or unreachable, 4 partial."""
+    """Return the exit code of a sync: 0 complete, 2 invalid settings, 3 refused or unreachable, 4 partial."""
     match report.outcome:
         case Outcome.COMPLETE:
             return 0

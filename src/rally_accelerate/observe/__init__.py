@@ -1,1 +1,1 @@
-"""Logging and pace, set up by doors only."""
+"""Logging and progress texts; set up by the entry points."""

@@ -1,4 +1,4 @@
-"""Logging as the doors set it up: redacted on its way out, levels as the host knows them."""
+"""Logging setup: redacted output with Accelerate's level names."""
 
 import logging
 from collections.abc import Iterator
@@ -24,24 +24,24 @@ LEVELS = {
 QUIET = ("httpx2", "httpcore2", "stamina", "asyncio", "uvicorn", "aiosqlite", "alembic")
 
 
-_whose: ContextVar[str] = ContextVar("whose", default="")
+_context: ContextVar[str] = ContextVar("whose", default="")
 
 
 @contextmanager
-def telling_of(name: str) -> Iterator[None]:
-    """Put the name of what is at work before each line of the process log, inside: several take turns there."""
-    token = _whose.set(name)
+def log_context(name: str) -> Iterator[None]:
+    """Prefix the lines of the process log with a name, such as the running integration."""
+    token = _context.set(name)
     try:
         yield
     finally:
-        _whose.reset(token)
+        _context.reset(token)
 
 
-def _name(record: logging.LogRecord) -> bool:
+def _add_context(record: logging.LogRecord) -> bool:
     # Beside the message, not in it: a run's own log needs no name.
-    name = _whose.get()
-    told = not name or record.getMessage().startswith(f"{name}: ")
-    record.whose = "" if told else f"{name}: "
+    name = _context.get()
+    is_named = not name or record.getMessage().startswith(f"{name}: ")
+    record.whose = "" if is_named else f"{name}: "
     return True
 
 
@@ -60,7 +60,7 @@ def set_up(level: str, *, redactor: Redactor, stream: IO[str]) -> logging.Handle
     handler.setFormatter(
         RedactingFormatter("%(asctime)s %(levelname)-7s %(whose)s%(message)s", "%H:%M:%S", redactor=redactor)
     )
-    handler.addFilter(_name)
+    handler.addFilter(_add_context)
     # On the handler, not only on the logger: the host keeps more of a run's log than it shows here.
     handler.setLevel(LEVELS[level])
     root = logging.getLogger("rally_accelerate")

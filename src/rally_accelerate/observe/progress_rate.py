@@ -1,4 +1,4 @@
-"""How far the phases of a run are, how fast they go, and when they will be done: pure, fed with counts and seconds.
+"""Progress, rate and remaining time of the phases of a sync. No I/O.
 
 The phases overlap: while a page is read, the histories of the one before are, and those before are uploaded. So each is
 measured by itself, over the last seconds only, and the slowest one decides when the run is done.
@@ -69,11 +69,11 @@ class Meter:
     def __init__(self, phases: Sequence[Phase] = tuple(Phase)) -> None:
         self._gauges = {phase: _Gauge() for phase in phases}
 
-    def feed(self, phase: Phase, done: int, total: int, at: float) -> None:
+    def update(self, phase: Phase, done: int, total: int, at: float) -> None:
         """Take in how far a phase is at a time."""
         self._gauges[phase].feed(done, total, at)
 
-    def measured(self, at: float, *, known: bool = True) -> Measure:
+    def measure(self, at: float, *, known: bool = True) -> Measure:
         """Return how far the run is at a time.
 
         Args:
@@ -110,9 +110,11 @@ class _Gauge:
     def stage(self, phase: Phase, at: float) -> Stage:
         self._forget(at)
         rate = self._rate(at)
-        left = max(0, self._total - self._done)
-        remaining = left / rate if rate and left else None
-        return Stage(phase=phase, done=self._done, total=self._total, rate=rate, remaining=remaining if left else 0.0)
+        pending = max(0, self._total - self._done)
+        remaining = pending / rate if rate and pending else None
+        return Stage(
+            phase=phase, done=self._done, total=self._total, rate=rate, remaining=remaining if pending else 0.0
+        )
 
     def _forget(self, at: float) -> None:
         samples = self._samples

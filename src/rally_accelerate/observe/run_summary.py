@@ -13,8 +13,8 @@ SIXTY = 60
 SILENT_SECONDS = 5.0
 
 
-class Follower:
-    """How far one run is, from the counts that it tells; seconds are those since it began."""
+class ProgressTracker:
+    """Progress of one sync from its counts; times are seconds since its start."""
 
     def __init__(self) -> None:
         self.tally = Tally()
@@ -26,11 +26,11 @@ class Follower:
         total = max(tally.expected, tally.read)
         done = tally.uploaded + tally.unchanged + tally.skipped
         for phase, count in ((Phase.READING, tally.read), (Phase.HISTORY, tally.ready), (Phase.UPLOADING, done)):
-            self._meter.feed(phase, count, total, seconds)
+            self._meter.update(phase, count, total, seconds)
 
-    def measured(self, *, seconds: float) -> Measure:
+    def measure(self, *, seconds: float) -> Measure:
         """Return how far the run is."""
-        return self._meter.measured(seconds, known=not self.tally.uncounted)
+        return self._meter.measure(seconds, known=not self.tally.uncounted)
 
     def sentence(self, *, seconds: float, uploading: str = Phase.UPLOADING.value) -> str:
         """Return one line about the run.
@@ -39,7 +39,7 @@ class Follower:
             seconds: How long it has been going.
             uploading: What the last phase is called.
         """
-        return sentence(self.tally, self.measured(seconds=seconds), seconds=seconds, uploading=uploading)
+        return describe_progress(self.tally, self.measure(seconds=seconds), seconds=seconds, uploading=uploading)
 
 
 def progress_of(measure: Measure) -> dict[str, Any]:
@@ -59,47 +59,47 @@ def progress_of(measure: Measure) -> dict[str, Any]:
     }
 
 
-def duration(seconds: float) -> str:
-    """A duration for people: ``8 s``, ``2 min 5 s``, ``1 h 12 min``."""
-    whole = round(seconds)
-    if whole < SIXTY:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, SIXTY)
+def format_duration(seconds: float) -> str:
+    """Format a duration: ``8 s``, ``2 min 5 s``, ``1 h 12 min``."""
+    total = round(seconds)
+    if total < SIXTY:
+        return f"{total} s"
+    minutes, rest = divmod(total, SIXTY)
     if minutes < SIXTY:
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"
     hours, minutes = divmod(minutes, SIXTY)
     return f"{hours} h {minutes} min" if minutes else f"{hours} h"
 
 
-def histories(tally: Tally) -> str:
-    """What became of the histories of what was uploaded; empty when nothing was."""
+def describe_histories(tally: Tally) -> str:
+    """Describe the histories of the uploaded items; empty if nothing was uploaded."""
     parts = [f"{tally.complete:,} complete"]
     if tally.incomplete:
-        awaited = f" ({awaited_words(tally.awaited, of=tally.incomplete)})" if tally.awaited else ""
+        awaited = f" ({describe_pending_histories(tally.awaited, of=tally.incomplete)})" if tally.awaited else ""
         parts.append(f"{tally.incomplete:,} incomplete{awaited}")
     if tally.unverifiable:
         parts.append(f"{tally.unverifiable:,} not verifiable")
     return ", ".join(parts) if tally.complete + tally.incomplete + tally.unverifiable else ""
 
 
-def awaited_words(count: int, *, of: int) -> str:
+def describe_pending_histories(count: int, *, of: int) -> str:
     """Return why histories are incomplete while Rally's Lookback lacks the latest changes."""
     pending = "pending: Rally's Lookback is behind; the next sync completes them"
     return f"{count:,} {pending}" if count < of else pending
 
 
-def trying_again(trouble: RetriedFailure) -> str:
-    """What somebody reads who waits while something fails and is tried again."""
+def describe_retry(trouble: RetriedFailure) -> str:
+    """Describe a failure that is being retried."""
     often = "" if trouble.failures == 1 else f" after {trouble.failures} failures"
     return f"Retrying{often}: {trouble.message}"
 
 
-def sentence(tally: Tally, measure: Measure, *, seconds: float, uploading: str = Phase.UPLOADING.value) -> str:
-    """One line about a run that is going on."""
+def describe_progress(tally: Tally, measure: Measure, *, seconds: float, uploading: str = Phase.UPLOADING.value) -> str:
+    """Describe the progress of a running sync in one line."""
     if not any(stage.total or stage.done for stage in measure.stages):
         # Before Rally's first answer there is no "0 of 0": nobody knows yet.
-        asking = "counting items in Rally"
-        return asking if seconds < SILENT_SECONDS else f"{asking}; no response for {duration(seconds)}"
+        counting = "counting items in Rally"
+        return counting if seconds < SILENT_SECONDS else f"{counting}; no response for {format_duration(seconds)}"
     more = "at least " if tally.uncounted else ""
     parts: list[str] = []
     for stage in measure.stages:
@@ -115,7 +115,7 @@ def sentence(tally: Tally, measure: Measure, *, seconds: float, uploading: str =
     if measure.last.rate and measure.last.remaining != 0:
         parts.append(f"{measure.last.rate:,.0f}/s" if measure.last.rate >= 1 else "less than 1/s")
     if measure.remaining:
-        parts.append(f"{duration(measure.remaining)} left")
+        parts.append(f"{format_duration(measure.remaining)} left")
     return ", ".join(parts)
 
 
@@ -125,15 +125,15 @@ MOST_NAMED = 20
 UNNAMED = "without a project"
 
 
-def labels(projects: Iterable[Mapping[str, Any]]) -> Mapping[str, str]:
+def project_labels(projects: Iterable[Mapping[str, Any]]) -> Mapping[str, str]:
     """Return what each project is called, by ``id``: its ``name``, with the id where several have the same name."""
     listed = list(projects)
-    names = Counter(each["name"] for each in listed)
+    names = Counter(project["name"] for project in listed)
     return {
-        each["id"]: (each["name"] if names[each["name"]] == 1 else f"{each['name']} ({each['id']})")
-        if each["id"]
+        project["id"]: (project["name"] if names[project["name"]] == 1 else f"{project['name']} ({project['id']})")
+        if project["id"]
         else UNNAMED
-        for each in listed
+        for project in listed
     }
 
 
@@ -144,13 +144,13 @@ def project_lines(projects: Sequence[ProjectResult], *, uploaded: str = "uploade
         projects: The results of the projects.
         uploaded: What became of changed items: a dry run only would have uploaded them.
     """
-    order = sorted(projects, key=lambda each: (-each.skipped, -each.read, each.name.casefold(), each.id))
-    names = labels([{"id": each.id, "name": each.name} for each in projects])
-    for each in order[:MOST_NAMED]:
-        parts = [f"{each.read:,} read", f"{each.uploaded:,} {uploaded}", f"{each.skipped:,} skipped"]
-        parts += [f"{each.removed:,} marked as removed"] if each.removed else []
-        parts += [f"{each.incomplete:,} with an incomplete history"] if each.incomplete else []
-        yield f"{f'project {names[each.id]}' if each.id else names[each.id]}: {', '.join(parts)}"
+    order = sorted(projects, key=lambda one: (-one.skipped, -one.read, one.name.casefold(), one.id))
+    names = project_labels([{"id": one.id, "name": one.name} for one in projects])
+    for project in order[:MOST_NAMED]:
+        parts = [f"{project.read:,} read", f"{project.uploaded:,} {uploaded}", f"{project.skipped:,} skipped"]
+        parts += [f"{project.removed:,} marked as removed"] if project.removed else []
+        parts += [f"{project.incomplete:,} with an incomplete history"] if project.incomplete else []
+        yield f"{f'project {names[project.id]}' if project.id else names[project.id]}: {', '.join(parts)}"
     if rest := order[MOST_NAMED:]:
-        read, sent = sum(each.read for each in rest), sum(each.uploaded for each in rest)
+        read, sent = sum(one.read for one in rest), sum(one.uploaded for one in rest)
         yield f"{len(rest):,} more projects: {read:,} read, {sent:,} {uploaded}"

@@ -1,1 +1,1 @@
-"""The door that Accelerate knocks at: the plug-in container's commands (accelerate-api-notes.md#plug-in-container)."""
+"""The commands of the plug-in container (accelerate-api-notes.md#plug-in-container)."""

@@ -32,12 +32,12 @@ _KEY_HINT = "Add the integration anew, or upgrade it, so that the platform hands
 
 
 def looks_encrypted(text: str) -> bool:
-    """Whether an argument is encrypted rather than JSON."""
+    """Return whether an argument is encrypted rather than JSON."""
     return _LOOKS_ENCRYPTED.match(text) is not None
 
 
-def decrypted(text: str, passphrase: str, *, name: str) -> str:
-    """The clear text of an encrypted argument.
+def decrypt(text: str, passphrase: str, *, name: str) -> str:
+    """Decrypt an argument.
 
     Args:
         text: Base64 of ``Salted__``, eight bytes of salt and the encrypted text.
@@ -61,18 +61,18 @@ def decrypted(text: str, passphrase: str, *, name: str) -> str:
         raise ConfigError(
             f"{name} cannot be decrypted: it is truncated or encrypted with another method", hint=_KEY_HINT
         )
-    clear = _opened(body, passphrase, salt=raw[len(SALTED) : len(SALTED) + SALT_BYTES])
+    clear = _decrypt_body(body, passphrase, salt=raw[len(SALTED) : len(SALTED) + SALT_BYTES])
     if clear is None:
         raise ConfigError(f"{name} cannot be decrypted: it is encrypted with another key", hint=_KEY_HINT)
     return clear
 
 
-def _opened(body: bytes, passphrase: str, *, salt: bytes) -> str | None:
+def _decrypt_body(body: bytes, passphrase: str, *, salt: bytes) -> str | None:
     # Only where it is needed: importing it takes longer than everything else here.
     from cryptography.hazmat.primitives import padding  # noqa: PLC0415
     from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes  # noqa: PLC0415
 
-    key, start = _derived(passphrase.encode(), salt)
+    key, start = _derive_key(passphrase.encode(), salt)
     decryptor = Cipher(algorithms.AES(key), modes.CBC(start)).decryptor()
     unpadder = padding.PKCS7(BLOCK_BYTES * 8).unpadder()
     try:
@@ -82,13 +82,13 @@ def _opened(body: bytes, passphrase: str, *, salt: bytes) -> str | None:
         return None
 
 
-def _derived(passphrase: bytes, salt: bytes) -> tuple[bytes, bytes]:
-    """Key and initial vector as OpenSSL's ``EVP_BytesToKey`` makes them of a passphrase."""
-    made, block = b"", b""
-    while len(made) < KEY_BYTES + BLOCK_BYTES:
+def _derive_key(passphrase: bytes, salt: bytes) -> tuple[bytes, bytes]:
+    """Derive key and initialization vector like OpenSSL's ``EVP_BytesToKey``."""
+    derived, block = b"", b""
+    while len(derived) < KEY_BYTES + BLOCK_BYTES:
         block = hashlib.md5(block + passphrase + salt, usedforsecurity=False).digest()
-        made += block
-    return made[:KEY_BYTES], made[KEY_BYTES : KEY_BYTES + BLOCK_BYTES]
+        derived += block
+    return derived[:KEY_BYTES], derived[KEY_BYTES : KEY_BYTES + BLOCK_BYTES]
 
 
 PROCESS = "the first argument (processProps)"
@@ -133,7 +133,7 @@ class Arguments:
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class RawArguments:
     """The two arguments as JSON, not yet understood; every secret in them is known."""
 
     state: Mapping[str, Any]
@@ -142,8 +142,8 @@ class Given:
     secrets: tuple[str, ...] = field(repr=False)
 
 
-def read(process: str, velocity: str, *, passphrase: str = "") -> Given:
-    """The arguments as JSON.
+def read(process: str, velocity: str, *, passphrase: str = "") -> RawArguments:
+    """Parse the arguments as JSON.
 
     Args:
         process: ``{"state": {…}, "properties": {…}, "loggingLevel": "INFO"}``, encrypted if there is a passphrase.
@@ -153,12 +153,12 @@ def read(process: str, velocity: str, *, passphrase: str = "") -> Given:
     Raises:
         ConfigError: They cannot be read. What they hold is not in the message.
     """
-    given = _object(process, PROCESS, passphrase)
+    parsed = _object(process, PROCESS, passphrase)
     _object(velocity, VELOCITY, passphrase)
     problems = [
-        Problem(name, "is missing" if given.get(name) is None else "must be an object")
+        Problem(name, "is missing" if parsed.get(name) is None else "must be an object")
         for name in ("state", "properties")
-        if not isinstance(given.get(name), Mapping)
+        if not isinstance(parsed.get(name), Mapping)
     ]
     if problems:
         raise ConfigError(
@@ -166,28 +166,28 @@ def read(process: str, velocity: str, *, passphrase: str = "") -> Given:
             problems=problems,
             hint='Use JSON such as {"state": {...}, "properties": {...}, "loggingLevel": "INFO"}.',
         )
-    state, properties = given["state"], given["properties"]
-    level = as_level(_level(given) or _level(properties))
-    return Given(state, properties, level, tuple(dict.fromkeys(_secrets(given))))
+    state, properties = parsed["state"], parsed["properties"]
+    level = as_level(_level(parsed) or _level(properties))
+    return RawArguments(state, properties, level, tuple(dict.fromkeys(_secrets(parsed))))
 
 
-def understood(given: Given) -> Arguments:
-    """The arguments with everything checked.
+def validate(raw: RawArguments) -> Arguments:
+    """Validate the arguments.
 
     Raises:
         ConfigError: With every problem.
     """
     problems: list[Problem] = []
-    state = _state(given.state, problems)
+    state = _state(raw.state, problems)
     loaded = None
     envelope = {
         "name": state.name or PLUGIN_ID,
         "_id": state.tracker_id,
         "tenant_id": state.tenant_id,
-        "loggingLevel": given.level,
+        "loggingLevel": raw.level,
     }
     try:
-        loaded = load_from_platform(given.properties, envelope)
+        loaded = load_from_platform(raw.properties, envelope)
     except ConfigError as error:
         problems += error.problems
     unread = {problem.path for problem in problems}
@@ -199,36 +199,36 @@ def understood(given: Given) -> Arguments:
         or (loaded and loaded.integration.properties.accelerate_url)
     ):
         problems.append(Problem("state.apiServerUrl", "is missing (the URL of the Accelerate server)"))
-    key = _access_key(given.properties)
+    key = _access_key(raw.properties)
     if not key and "properties.ucvAccessKey" not in unread:
         text = "no user access key; edit and save the integration, so that the server makes one, or enter ucvAccessKey"
         problems.append(Problem("properties._userAccessKey", text))
     if problems or loaded is None:
         raise ConfigError("the integration's settings cannot be used", problems=problems)
-    return Arguments(state=state, loaded=loaded, access_key=SecretStr(key), handed=given.state)
+    return Arguments(state=state, loaded=loaded, access_key=SecretStr(key), handed=raw.state)
 
 
 def _object(text: str, name: str, passphrase: str) -> dict[str, Any]:
     text = text.strip()
     if passphrase:
-        text = decrypted(text, passphrase, name=name)
+        text = decrypt(text, passphrase, name=name)
     elif looks_encrypted(text):
         raise ConfigError(
             f"{name} is encrypted, but there is no key file",
             hint="The file encryptKey must be in the working directory of the container.",
         )
     try:
-        found = parse_json(text).data if text else None
+        parsed = parse_json(text).data if text else None
     except JsonDecodeError as error:
         # The decoder's own text is fine, its excerpt is not: the argument may be all secrets.
         raise ConfigError(f"{name} is not valid JSON: {error.reason} at character {error.position + 1}") from None
-    if not isinstance(found, dict):
+    if not isinstance(parsed, dict):
         raise ConfigError(f"{name} must be a JSON object" if text else f"{name} is empty")
-    return found
+    return parsed
 
 
-def _state(given: Mapping[str, Any], problems: list[Problem]) -> RunState:
-    lower = {str(key).lower(): value for key, value in given.items()}
+def _state(raw_state: Mapping[str, Any], problems: list[Problem]) -> RunState:
+    lower = {str(key).lower(): value for key, value in raw_state.items()}
 
     def text(name: str) -> str:
         value = as_text(lower.get(name.lower()))
@@ -248,7 +248,7 @@ def _state(given: Mapping[str, Any], problems: list[Problem]) -> RunState:
 
 
 def _instant(value: Any, path: str, problems: list[Problem], *, zero_is_never: bool) -> datetime | None:
-    """An instant in seconds or milliseconds, as a number or text, or in ISO form; negative means none."""
+    """Parse an instant in seconds or milliseconds, as a number or text, or in ISO form; negative means none."""
     try:
         if value in (None, ""):
             return None
@@ -272,12 +272,12 @@ def _access_key(properties: Mapping[str, Any]) -> str:
     return next((value.strip() for value in found if isinstance(value, str) and value.strip()), "")
 
 
-def _level(given: Mapping[str, Any]) -> Any:
-    return next((value for key, value in given.items() if str(key).lower() in {"logginglevel", "loglevel"}), None)
+def _level(raw: Mapping[str, Any]) -> Any:
+    return next((value for key, value in raw.items() if str(key).lower() in {"logginglevel", "loglevel"}), None)
 
 
 def _secrets(value: Any, *, secret: bool = False) -> Iterator[str]:
-    """Every text that must not be shown: values of telling names, however deep they lie."""
+    """Return all values whose names mark them as secrets, at any depth."""
     match value:
         case str() if secret:
             yield value

@@ -1,4 +1,4 @@
-"""Where the container's commands begin.
+"""Entry point of the plug-in container.
 
 See accelerate-api-notes.md#commands and accelerate-api-notes.md#output-and-exit-codes.
 
@@ -31,19 +31,19 @@ MANIFEST = Path(__file__).with_name("manifest.json")
 
 
 def node(arguments: Sequence[str]) -> int:
-    """Answer what the platform asks of a program called ``node``.
+    """Run a command that the platform passes to a program called ``node``.
 
     Args:
         arguments: The script's name and what follows it.
     """
     _open_output()
     if not arguments or Path(arguments[0]).name != SCRIPT:
-        return _refused(f"This image runs the Rally plug-in, not Node. The first argument must be {SCRIPT}.")
+        return _report_usage_error(f"This image runs the Rally plug-in, not Node. The first argument must be {SCRIPT}.")
     return main(arguments[1:])
 
 
 def main(words: Sequence[str]) -> int:
-    """Run one command of the container; its exit code.
+    """Run one command of the container and return its exit code.
 
     Args:
         words: The interface and what follows it.
@@ -51,9 +51,9 @@ def main(words: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, _stop)
     _open_output()
     if words and words[0].lower() == GET_MANIFEST:
-        return DONE if _printed(MANIFEST.read_text(encoding="utf-8")) else FAILED
-    if fault := _fault(words):
-        return _refused(fault)
+        return DONE if _print(MANIFEST.read_text(encoding="utf-8")) else FAILED
+    if fault := _usage_error(words):
+        return _report_usage_error(fault)
     try:
         # Nothing that is imported goes away: looking for what does takes a tenth of the time.
         gc.disable()
@@ -65,17 +65,17 @@ def main(words: Sequence[str]) -> int:
         gc.set_threshold(1_000_000, 20, 100)
         return run_event(words[2], words[3])
     except KeyboardInterrupt:
-        _tell("WARN", "stopped before the sync started")
+        _print_log_line("WARN", "stopped before the sync started")
         return STOPPED
 
 
-def _fault(words: Sequence[str]) -> str:
-    """What is wrong with a command that is to run the event; empty when nothing is."""
+def _usage_error(words: Sequence[str]) -> str:
+    """Return what is wrong with the arguments, or an empty string."""
     form = f"scheduledEvents {EVENT} <processProps> <velocityProps>"
     if not words:
         return f"No command given. Use getManifest, or {form}."
     interface = words[0].lower()
-    if interface in (each.lower() for each in OTHERS):
+    if interface in (command.lower() for command in OTHERS):
         return f"This plug-in does not support {words[0]}. Use getManifest, or {form}."
     if interface != SCHEDULED_EVENTS:
         return f"Unknown command {words[0]!r}. Use getManifest, or {form}."
@@ -87,29 +87,29 @@ def _fault(words: Sequence[str]) -> str:
     return ""
 
 
-def _refused(text: str) -> int:
-    _tell("ERROR", text)
+def _report_usage_error(text: str) -> int:
+    _print_log_line("ERROR", text)
     return FAILED
 
 
-def _tell(level: str, text: str) -> None:
+def _print_log_line(level: str, text: str) -> None:
     # The same form as every other line, without importing what writes those.
     from datetime import UTC, datetime  # noqa: PLC0415
 
     moment = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    _printed(f"[{moment}] [{level}] rally - {' '.join(text.split())}\n")
+    _print(f"[{moment}] [{level}] rally - {' '.join(text.split())}\n")
 
 
 def _open_output() -> None:
-    """Let every text be printed, whatever the user's language, and if nobody listens."""
+    """Configure standard output so that every text can be printed, also if it is closed."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     elif sys.stdout is None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - for the rest of the process
 
 
-def _printed(text: str) -> bool:
-    """Whether somebody took what was printed."""
+def _print(text: str) -> bool:
+    """Print a text and return whether it could be written."""
     try:
         sys.stdout.write(text)
         sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""What a run prints: lines in the host's form, one for each fact, without secrets.
+"""The plug-in's log output: one line per fact in Accelerate's format, without secrets.
 
 See accelerate-api-notes.md#output-and-exit-codes and accelerate-api-notes.md#secrets-in-logs.
 """
@@ -41,7 +41,7 @@ class HostFormatter(logging.Formatter):
         self._redactor = redactor
 
     def format(self, record: logging.LogRecord) -> str:
-        """The finished line. Line ends within a message would look like lines of their own."""
+        """Format a record as one line; line ends within a message become separators."""
         moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         text = record.getMessage()
         if record.exc_info and record.levelno <= logging.DEBUG:
@@ -53,7 +53,7 @@ class HostFormatter(logging.Formatter):
 
 
 class HostHandler(_Handler):
-    """Prints lines, and goes on when nobody listens any more."""
+    """Prints lines; ignores a closed output."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
         """Leave the line out: logging's own report of it would show the arguments, secrets among them."""
@@ -76,8 +76,8 @@ def set_up(level: str, secrets: Iterable[str]) -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
-def tell_error(log: logging.Logger, error: RallyAccelerateError) -> None:
-    """What is wrong, where, and what to do, each in a line and once."""
+def log_error(log: logging.Logger, error: RallyAccelerateError) -> None:
+    """Log an error, its problems and its hint, one line each, without repetition."""
     texts = [str(error)]
     if isinstance(error, ConfigError):
         texts += map(str, error.problems)

@@ -29,7 +29,7 @@ ID_PATTERN = r"\b((?:US|DE|DS|TA|TC|TS|F|I|T)[0-9]+)\b"
 
 
 def manifest() -> dict[str, Any]:
-    """The manifest; without an image and a version, which the platform adds at the installation."""
+    """Return the manifest, without image and version, which the platform adds at installation."""
     return {
         "pluginId": PLUGIN_ID,
         "displayName": DISPLAY_NAME,
@@ -54,8 +54,8 @@ def manifest() -> dict[str, Any]:
 
 
 def properties() -> list[dict[str, Any]]:
-    """The properties in the order of the form; hidden ones are never required."""
-    found = []
+    """Return the properties in the order of the form; hidden ones are never required."""
+    entries = []
     for field in list_form_fields():
         if not field.inside:
             continue
@@ -71,12 +71,12 @@ def properties() -> list[dict[str, Any]]:
             one["defaultValue"] = default
         if field.hidden:
             one["hidden"] = True
-        found.append(one)
-    return found
+        entries.append(one)
+    return entries
 
 
 def _default(value: Any) -> str | bool | None:
-    """A default as a form shows it; an empty one, and a compound one, are left to the program."""
+    """Return a default as a form shows it; empty and compound defaults are omitted."""
     match value:
         case bool():
             return value
@@ -86,11 +86,11 @@ def _default(value: Any) -> str | bool | None:
             return None
 
 
-def rendered() -> str:
-    """What ``getManifest`` prints: JSON with an indentation of two."""
+def render() -> str:
+    """Return the output of ``getManifest``: JSON, indented by two spaces."""
     return json.dumps(manifest(), indent=2, ensure_ascii=False) + "\n"
 
 
 if __name__ == "__main__":
-    FILE.write_text(rendered())
-    sys.stdout.write(rendered())
+    FILE.write_text(render())
+    sys.stdout.write(render())

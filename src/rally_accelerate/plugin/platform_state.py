@@ -62,7 +62,7 @@ MOST_SENT = 2_000
 class Size(IntEnum):
     """The forms of a stored state, each smaller than the one before."""
 
-    WHOLE = 0
+    FULL = 0
     #: Compressed.
     PACKED = 1
     #: Compressed, without what only saves work: what was sent lately, counts of comments, what timeboxes were like.
@@ -72,7 +72,7 @@ class Size(IntEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class StoredState:
     """What an earlier run left."""
 
     progress: Progress
@@ -89,11 +89,11 @@ class Kept:
     #: How many comments the last upload of each item had; None when that was not counted.
     commented: Mapping[str, int] | None = None
     #: In which form it was stored.
-    size: "Size" = Size.WHOLE
+    size: "Size" = Size.FULL
 
 
-def kept_of(recalled: Recalled, event: str) -> Kept | None:
-    """What an earlier run had kept, wherever the server puts it; None when there is nothing of ours.
+def parse_state(recalled: Recalled, event: str) -> StoredState | None:
+    """Parse the state that an earlier run stored; None if there is none of ours.
 
     Where it comes back is not public: as it was given, or by the event's name.
     """
@@ -104,10 +104,10 @@ def kept_of(recalled: Recalled, event: str) -> Kept | None:
     if not isinstance(ours, Mapping) or ours.get("format") != FORMAT:
         return None
     try:
-        size = Size(ours.get("size", Size.WHOLE))
+        size = Size(ours.get("size", Size.FULL))
         if "packed" in ours:
             ours = json.loads(zlib.decompress(b64decode(ours["packed"])))
-        return Kept(
+        return StoredState(
             progress=progress_from_json(ours["progress"]),
             sent={
                 str(key): Sent(SourceRevision.parse(revision), str(ours["rules"]))
@@ -126,19 +126,19 @@ def kept_of(recalled: Recalled, event: str) -> Kept | None:
         return None
 
 
-def is_finished(kept: Kept, scope: Scope) -> bool:
+def is_finished(state: StoredState, scope: Scope) -> bool:
     """Return whether an earlier run has uploaded everything once."""
-    progress = kept.progress
-    return kept.finished or (
+    progress = state.progress
+    return state.finished or (
         bool(progress.cursors) and not progress.unfinished and progress.cursors.keys() >= set(lanes_of(scope))
     )
 
 
-def begun_again(kept: Kept) -> Kept:
+def restart(state: StoredState) -> StoredState:
     """Return what is left of an earlier run where everything is uploaded again: no cursors, and no ledger."""
-    progress = kept.progress
+    progress = state.progress
     return replace(
-        kept,
+        state,
         # What was asked for, and what the services refuse, is still so.
         progress=Progress(since=progress.since, deferred=progress.deferred, resynced=progress.resynced),
         sent={},
@@ -146,29 +146,29 @@ def begun_again(kept: Kept) -> Kept:
     )
 
 
-def stored(kept: Kept) -> dict[str, Any]:
+def serialize(state: StoredState) -> dict[str, Any]:
     """Return what is stored with the integration, in the form that ``kept_of`` reads."""
-    if kept.size >= Size.LEAN:
-        watch = kept.progress.timeboxes
-        progress = replace(kept.progress, timeboxes=replace(watch, seen={}) if watch is not None else None)
-        if kept.size is Size.BARE:
+    if state.size >= Size.LEAN:
+        watch = state.progress.timeboxes
+        progress = replace(state.progress, timeboxes=replace(watch, seen={}) if watch is not None else None)
+        if state.size is Size.BARE:
             progress = replace(progress, names=None)
-        kept = replace(kept, progress=progress, sent={}, commented=None)
-    whole = {
+        state = replace(state, progress=progress, sent={}, commented=None)
+    fields = {
         "format": FORMAT,
-        "run": kept.run,
-        "at": round(kept.at.timestamp() * 1000),
-        "running": kept.running,
-        "finished": kept.finished,
-        "rules": kept.rules_version,
-        "progress": progress_to_json(kept.progress),
-        "sent": {key: str(sent.revision) for key, sent in kept.sent.items()},
-        "comments": kept.commented,
+        "run": state.run,
+        "at": round(state.at.timestamp() * 1000),
+        "running": state.running,
+        "finished": state.finished,
+        "rules": state.rules_version,
+        "progress": progress_to_json(state.progress),
+        "sent": {key: str(sent.revision) for key, sent in state.sent.items()},
+        "comments": state.commented,
     }
-    if kept.size is Size.WHOLE:
-        return {OURS: whole}
-    packed = b64encode(zlib.compress(json.dumps(whole).encode())).decode()
-    return {OURS: {"format": FORMAT, "size": int(kept.size), "packed": packed}}
+    if state.size is Size.FULL:
+        return {OURS: fields}
+    packed = b64encode(zlib.compress(json.dumps(fields).encode())).decode()
+    return {OURS: {"format": FORMAT, "size": int(state.size), "packed": packed}}
 
 
 def _counts(value: Any) -> Mapping[str, int] | None:
@@ -176,7 +176,7 @@ def _counts(value: Any) -> Mapping[str, int] | None:
 
 
 def cursor_of(recalled: Recalled, last_run: datetime | None) -> datetime | None:
-    """From when on changes may be missing, by the platform's own times alone; None means from the beginning.
+    """Return the cursor according to the platform's own times; None means from the beginning.
 
     ``lastRun`` may have moved although the run failed (accelerate-api-notes.md#last-run): the last success counts where
     it is told.
@@ -188,8 +188,8 @@ def cursor_of(recalled: Recalled, last_run: datetime | None) -> datetime | None:
     return min(last_run, recalled.last_success) if recalled.last_success else last_run
 
 
-def begun_at(cursor: datetime | None, scope: Scope, *, rules_version: str, reads: frozenset[str]) -> Progress:
-    """A progress that stands at an instant in everything that is read."""
+def progress_at(cursor: datetime | None, scope: Scope, *, rules_version: str, reads: frozenset[str]) -> Progress:
+    """Return a progress with all cursors at one instant."""
     if cursor is None:
         return Progress()
     # A clock ahead of the source's would pass over changes.
@@ -205,7 +205,7 @@ def begun_at(cursor: datetime | None, scope: Scope, *, rules_version: str, reads
 
 @dataclass(slots=True, kw_only=True)
 class PlatformState:
-    """A ``State`` of ``sync/ports.py``, kept by the platform."""
+    """A ``State`` of ``sync/ports.py``, stored in Accelerate."""
 
     platform: Platform
     event: str
@@ -216,10 +216,10 @@ class PlatformState:
     #: Keys of the projects in which Accelerate may hold issues of this integration.
     projects: Sequence[str]
     #: Statuses that mean that an item is gone.
-    gone: Collection[str]
+    removed_statuses: Collection[str]
     overlap: timedelta
     #: What an earlier run left; None when the server keeps nothing, or this is the first run.
-    before: Kept | None = None
+    before: StoredState | None = None
     progress: Progress = field(default_factory=Progress)
     ledger: dict[str, Sent] = field(default_factory=dict)
     #: How many comments the last upload of each item had, where it had any; None where that is not known.
@@ -227,7 +227,7 @@ class PlatformState:
     #: Whether the server takes what it is to keep; None until it was asked.
     keeps: bool | None = None
     #: The form that the server takes.
-    size: Size = Size.WHOLE
+    size: Size = Size.FULL
     _begun_with: Progress = field(default_factory=Progress)
     _wrote: bool = False
     _delivered: bool = False
@@ -251,37 +251,37 @@ class PlatformState:
             # Everything is uploaded from here on.
             self.commented = {}
 
-    async def is_kept(self) -> bool:
-        """Whether this server gives back what it is asked to keep.
+    async def can_store(self) -> bool:
+        """Return whether the server stores and returns a state.
 
         Raises:
             RallyAccelerateError: The server cannot be reached.
         """
         await self.keep(running=True)
-        return bool(self.keeps) and kept_of(await self.platform.recall(), self.event) is not None
+        return bool(self.keeps) and parse_state(await self.platform.recall(), self.event) is not None
 
     async def load(self) -> Progress:
-        """The progress of earlier runs."""
+        """Return the progress of earlier runs."""
         return self.progress
 
-    async def known(self, external_ids: Sequence[str]) -> Mapping[str, Sent]:
-        """What is known of these items: those that were sent of late."""
+    async def load_sent(self, external_ids: Sequence[str]) -> Mapping[str, Sent]:
+        """Return the ledger entries of recently uploaded items."""
         return {key: self.ledger[key] for key in external_ids if key in self.ledger}
 
-    async def held(self, ids: AbstractSet[int] | None = None) -> Mapping[str, str]:
-        """What Accelerate holds: there is no ledger of everything here."""
+    async def list_versions(self, ids: AbstractSet[int] | None = None) -> Mapping[str, str]:
+        """Return the versions of the issues in Accelerate, which has the only complete list."""
         if ids is not None and len(ids) <= MOST_ONE_BY_ONE:
-            found = await self.platform.statuses(sorted(ids))
+            status_by_id = await self.platform.statuses(sorted(ids))
             # Which id the server looks for, and whose issue it answers where several trackers have the same, is not
             # public (accelerate-api-notes.md#queries): what it did not answer is looked for among all.
-            if lacking := ids - found.keys():
+            if lacking := ids - status_by_id.keys():
                 every = await self.platform.all_statuses(self.projects)
-                found |= {key: status for key, status in every.items() if key in lacking}
+                status_by_id |= {key: status for key, status in every.items() if key in lacking}
         else:
-            found = await self.platform.all_statuses(self.projects)
+            status_by_id = await self.platform.all_statuses(self.projects)
         return {
-            str(key): f"{self.rules_version}{REMOVED_MARK}" if status in self.gone else self.rules_version
-            for key, status in found.items()
+            str(key): f"{self.rules_version}{REMOVED_MARK}" if status in self.removed_statuses else self.rules_version
+            for key, status in status_by_id.items()
         }
 
     async def documents(self, external_ids: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
@@ -297,7 +297,7 @@ class PlatformState:
         return {key: counts.get(key, 0) for key in external_ids}
 
     async def commit(self, progress: Progress, sent: Mapping[str, Sent], uploaded: Sequence[Issue] = ()) -> None:
-        """Remember all of it; the platform is told at every beat and at the end."""
+        """Record the progress in memory; it is stored at intervals and at the end."""
         self.progress = progress
         self._count_comments(uploaded)
         self._delivered = self._delivered or bool(sent)
@@ -316,14 +316,14 @@ class PlatformState:
             self.commented = None
 
     async def beat(self) -> None:
-        """Have the progress kept now and then, until cancelled: a run that is killed is not all in vain."""
+        """Store the progress at intervals until canceled, so that a killed run can be continued."""
         while True:
             await asyncio.sleep(BEAT.total_seconds())
             with suppress(RallyAccelerateError):
                 await self.keep(running=True)
 
     async def keep(self, *, running: bool, finished: bool = False) -> None:
-        """Have the progress kept.
+        """Store the progress in Accelerate.
 
         Args:
             running: False at the end.
@@ -337,16 +337,16 @@ class PlatformState:
                 return
             progress, ledger = self.progress, self.ledger
             # Who sends nothing can send nothing in the wrong order.
-            other = kept_of(await self.platform.recall(), self.event) if self._delivered else None
+            other = parse_state(await self.platform.recall(), self.event) if self._delivered else None
             if other is not None and self._is_by_another(other):
                 progress, ledger = _older(self._begun_with, other.progress), {}
-            self.keeps = await self._stored(self._written(progress, ledger, running=running, finished=finished))
+            self.keeps = await self._store(self._make_state(progress, ledger, running=running, finished=finished))
             self._wrote = True
 
-    async def _stored(self, kept: Kept) -> bool:
-        """Have a state stored, in a smaller form when the server refuses a large one."""
-        for size in (each for each in Size if each >= self.size):
-            value = stored(replace(kept, size=size))
+    async def _store(self, state: StoredState) -> bool:
+        """Store a state, in a smaller form if the server refuses a large one."""
+        for size in (one for one in Size if one >= self.size):
+            value = serialize(replace(state, size=size))
             if await self.platform.keep(self.event, value):
                 self.size = size
                 return True
@@ -355,14 +355,16 @@ class PlatformState:
                 return False
         return False
 
-    def _is_by_another(self, other: Kept) -> bool:
+    def _is_by_another(self, other: StoredState) -> bool:
         known = {self.run} if self._wrote else {self.run, self.before.run if self.before else ""}
         return other.run not in known
 
-    def _written(self, progress: Progress, ledger: Mapping[str, Sent], *, running: bool, finished: bool) -> Kept:
+    def _make_state(
+        self, progress: Progress, ledger: Mapping[str, Sent], *, running: bool, finished: bool
+    ) -> StoredState:
         # What lies behind the next window is not read again, so nobody asks for it; of a walk that is not at its end
         # the last ones sent may be read again, however old they are.
-        since = stands_at(progress)
+        since = lagging_cursor(progress)
         every = since is None or bool(progress.unfinished)
         recent = [
             (key, sent)
@@ -370,7 +372,7 @@ class PlatformState:
             if sent.rules_version == self.rules_version
             and (every or since is None or sent.revision.updated_at >= since - 2 * self.overlap)
         ]
-        return Kept(
+        return StoredState(
             progress=progress,
             sent=dict(recent[-MOST_SENT:]),
             run=self.run,
@@ -383,16 +385,16 @@ class PlatformState:
 
 
 def _older(mine: Progress, other: Progress) -> Progress:
-    """The one of two progresses behind which everything is read again that either of two runs may have read.
+    """Return the older of two progresses, so that the next run reads everything either of them may have missed.
 
     Without a cursor nothing was read whole yet: everything is read again.
     """
     if mine.scope != other.scope or not mine.cursors or not other.cursors:
         return mine if not mine.cursors else other
-    return mine if (stands_at(mine) or NEVER) <= (stands_at(other) or NEVER) else other
+    return mine if (lagging_cursor(mine) or NEVER) <= (lagging_cursor(other) or NEVER) else other
 
 
-def stands_at(progress: Progress) -> datetime | None:
-    """The cursor of the lane that lags most; in a whole workspace the lanes of single projects do not move."""
-    whole = [cursor for lane, cursor in progress.cursors.items() if lane.project == ALL_PROJECTS]
-    return min(whole or progress.cursors.values(), default=None)
+def lagging_cursor(progress: Progress) -> datetime | None:
+    """Return the oldest cursor; for a whole workspace, single projects don't count."""
+    workspace_cursors = [cursor for lane, cursor in progress.cursors.items() if lane.project == ALL_PROJECTS]
+    return min(workspace_cursors or progress.cursors.values(), default=None)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from rally_accelerate.errors import OutdatedError
-from rally_accelerate.observe.run_summary import duration
+from rally_accelerate.observe.run_summary import format_duration
 from rally_accelerate.server.permissions import SYSTEM_ACTOR, Actor, Role
 from rally_accelerate.server.store.credentials import Session
 from rally_accelerate.server.store.repositories import Stores
@@ -255,7 +255,9 @@ class SignInService:
 
 def _make_wait_refusal(wait: float, before: str = "") -> SignInRefusal:
     seconds = math.ceil(wait)
-    return SignInRefusal(f"{before}After several failures you have to wait: try again in {duration(seconds)}.", seconds)
+    return SignInRefusal(
+        f"{before}After several failures you have to wait: try again in {format_duration(seconds)}.", seconds
+    )
 
 
 def _compute_digest(token: str) -> str:

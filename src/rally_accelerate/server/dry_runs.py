@@ -16,7 +16,7 @@ from rally_accelerate.errors import ConfigError, RallyAccelerateError
 from rally_accelerate.model.issue import Issue
 from rally_accelerate.model.progress import Window
 from rally_accelerate.model.report import RetriedFailures, Tally, track_failures
-from rally_accelerate.observe.run_summary import Follower, progress_of, trying_again
+from rally_accelerate.observe.run_summary import ProgressTracker, describe_retry, progress_of
 from rally_accelerate.rally.client import RallyClient
 from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.rally.records import Project
@@ -24,11 +24,11 @@ from rally_accelerate.server.permissions import Actor
 from rally_accelerate.server.runner import Runner
 from rally_accelerate.server.store.repositories import Stores
 from rally_accelerate.server.sync_state import ServerState
-from rally_accelerate.sync.connection_check import Finding, Link, check
-from rally_accelerate.sync.dry_run import PreviewSink, Sample, UnwrittenState, compare, sample
-from rally_accelerate.sync.empty_sync import counted
+from rally_accelerate.sync.connection_check import Finding, Link, run_checks
+from rally_accelerate.sync.dry_run import PreviewSink, Sample, UnwrittenState, compare, read_sample
+from rally_accelerate.sync.empty_sync import count_items
 from rally_accelerate.sync.engine import sync_once
-from rally_accelerate.sync.wiring import Target, links, plans_of, rules_for, rules_from
+from rally_accelerate.sync.wiring import Target, connect, load_rules, plans_of, rules_with_cache
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ class DryRun:
     def as_dict(self) -> dict[str, Any]:
         """Return the state and the results as JSON-ready values, without secrets."""
         worst = self.troubles.worst
-        trouble = trying_again(worst) if worst else ""
+        trouble = describe_retry(worst) if worst else ""
         result: dict[str, Any] = self.redactor.redact_values(
             {"failure": self.failure, "trouble": trouble, **self.results}
         )
@@ -214,7 +214,7 @@ def check_connection(integration: Integration, limiters: LimiterPool) -> Work:
         findings: list[dict[str, Any]] = []
         trial.results["findings"] = findings
         settings = limit_timeouts(integration)
-        async for finding in check(
+        async for finding in run_checks(
             settings, target=None, limiters=limiters, begins=lambda link: trial.start_step(link.value)
         ):
             # The last link is this server itself. One by one, so that each is seen when it is found.
@@ -230,10 +230,10 @@ def preview_items(integration: Integration, limiters: LimiterPool) -> Work:
 
     async def work(trial: DryRun) -> None:
         settings = limit_timeouts(integration, page_size=PREVIEW_ITEMS)
-        async with links(settings, target=_NO_TARGET, limiters=limiters) as connected:
-            rules, _ = await rules_from(connected.source, settings.properties)
+        async with connect(settings, target=_NO_TARGET, limiters=limiters) as connected:
+            rules, _ = await load_rules(connected.source, settings.properties)
             since = settings.properties.initial_sync_date
-            result = await sample(connected.source, rules, count=PREVIEW_ITEMS, since=since)
+            result = await read_sample(connected.source, rules, count=PREVIEW_ITEMS, since=since)
         trial.results |= {
             "issues": [_issue(issue, result) for issue in result.issues],
             "skipped": [{"key": item.key, "reason": item.reason} for item in result.skipped],
@@ -269,7 +269,7 @@ def load_projects(integration: Integration, limiters: LimiterPool) -> Work:
             if not parents or integration.properties.include_child_projects:
                 return
             try:
-                counts = await counted(source, await source.open(), parents)
+                counts = await count_items(source, await source.open(), parents)
             except RallyAccelerateError as error:
                 # The tree is what was asked for; types that are not known yet, for example, only prevent the count.
                 log.info("The items of child projects cannot be counted: %s", error)
@@ -293,15 +293,15 @@ def preview_resync(stores: Stores, runs: Runner, integration: Integration, again
             "result": None,
         }
 
-        follower = Follower()
+        follower = ProgressTracker()
 
         def watch(tally: Tally) -> None:
             seconds = time.monotonic() - started
             follower.update(tally, seconds=seconds)
             words = follower.sentence(seconds=seconds, uploading="mapping")
-            trial.results |= {"progress": words, **progress_of(follower.measured(seconds=seconds))}
+            trial.results |= {"progress": words, **progress_of(follower.measure(seconds=seconds))}
 
-        async with links(integration, target=runs.target, limiters=runs.limiters) as connected:
+        async with connect(integration, target=runs.target, limiters=runs.limiters) as connected:
             await connected.sink.open()
             sink = PreviewSink(keep=0)
             state = UnwrittenState(ServerState(stores.database, integration.id))
@@ -309,7 +309,7 @@ def preview_resync(stores: Stores, runs: Runner, integration: Integration, again
                 connected.source,
                 sink,
                 state,
-                await rules_for(connected.source, integration.properties, state),
+                await rules_with_cache(connected.source, integration.properties, state),
                 lambda: datetime.now(UTC),
                 overlap=timedelta(minutes=integration.properties.overlap_minutes),
                 plans=plans_of(integration.properties, again=again),
@@ -317,7 +317,7 @@ def preview_resync(stores: Stores, runs: Runner, integration: Integration, again
             )
             if report.failure is not None:
                 raise report.failure
-            compared = await compare(connected.sink, sink.expected, whole=False)
+            compared = await compare(connected.sink, sink.expected, complete=False)
         trial.results["result"] = {
             "read": report.tally.read,
             "sent": len(sink.expected),

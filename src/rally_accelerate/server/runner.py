@@ -20,8 +20,14 @@ from rally_accelerate.config.redaction import Redactor, redacting
 from rally_accelerate.errors import ConfigError, NotFoundError, RallyAccelerateError, StoreError
 from rally_accelerate.model.progress import Window
 from rally_accelerate.model.report import RetriedFailures, SyncReport, Tally, track_failures
-from rally_accelerate.observe.logs import LEVELS, telling_of
-from rally_accelerate.observe.run_summary import Follower, histories, progress_of, project_lines, trying_again
+from rally_accelerate.observe.logs import LEVELS, log_context
+from rally_accelerate.observe.run_summary import (
+    ProgressTracker,
+    describe_histories,
+    describe_retry,
+    progress_of,
+    project_lines,
+)
 from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.server import runtime
 from rally_accelerate.server.store.encryption import list_secret_values
@@ -31,7 +37,7 @@ from rally_accelerate.server.store.repositories import Stores
 from rally_accelerate.server.sync_state import ServerOriginals, ServerState
 from rally_accelerate.sync.engine import sync_once
 from rally_accelerate.sync.ports import Watch
-from rally_accelerate.sync.wiring import Target, links, plans_of, rules_for
+from rally_accelerate.sync.wiring import Target, connect, plans_of, rules_with_cache
 
 #: The end of the year 9999 in epoch milliseconds: no calendar shows later ones.
 LATEST_MS = 253_402_300_799_999
@@ -202,7 +208,7 @@ class ActiveRun:
     """A run in progress."""
 
     execution_id: str
-    follower: Follower = field(default_factory=Follower)
+    follower: ProgressTracker = field(default_factory=ProgressTracker)
     started: float = field(default_factory=time.monotonic)
     #: After how many seconds its log told how far it was.
     logged_at: float = 0.0
@@ -214,7 +220,7 @@ class ActiveRun:
     def trouble(self) -> str:
         """In words, what it is trying again and why; empty while all goes well."""
         worst = self.troubles.worst
-        return self.redactor.redact(trying_again(worst)) if worst else ""
+        return self.redactor.redact(describe_retry(worst)) if worst else ""
 
     @property
     def seconds(self) -> float:
@@ -224,7 +230,7 @@ class ActiveRun:
     def describe_progress(self) -> dict[str, Any]:
         """Return how far it is, for pages and their JSON."""
         seconds = self.seconds
-        measure = self.follower.measured(seconds=seconds)
+        measure = self.follower.measure(seconds=seconds)
         return {
             "text": self.follower.sentence(seconds=seconds),
             **progress_of(measure),
@@ -282,7 +288,7 @@ class Runner:
             try:
                 async with record_log(self._stores.lines, execution, redactor, level=level):
                     # The log of the process, too, tells what happens here, and was set up before this was known.
-                    with redacting(redactor), telling_of(stored.name), track_failures() as running.troubles:
+                    with redacting(redactor), log_context(stored.name), track_failures() as running.troubles:
                         report = await self._run_and_report(stored, running, watch)
                 outcome = report.outcome.value
             except Exception:
@@ -334,12 +340,12 @@ class Runner:
             what = "everything" if since is None else f"what changed since {since:%Y-%m-%d %H:%M}"
             log.info("resync: %s is sent again", what)
         state = ServerState(self._stores.database, integration.id)
-        async with links(integration, target=self.target, limiters=self.limiters) as connected:
+        async with connect(integration, target=self.target, limiters=self.limiters) as connected:
             return await sync_once(
                 connected.source,
                 connected.sink,
                 state,
-                await rules_for(connected.source, properties, state),
+                await rules_with_cache(connected.source, properties, state),
                 lambda: datetime.now(UTC),
                 overlap=timedelta(minutes=properties.overlap_minutes),
                 plans=plans_of(properties, again=run_request.resync_window),
@@ -368,7 +374,7 @@ def _log_report(report: SyncReport) -> None:
         for problem in report.failure.problems if isinstance(report.failure, ConfigError) else ():
             log.error("%s", problem)
     tally = report.tally
-    if message := histories(tally):
+    if message := describe_histories(tally):
         log.info("histories: %s", message)
     for line in project_lines(report.projects):
         log.info("%s", line)

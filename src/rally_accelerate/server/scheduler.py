@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from rally_accelerate.config.redaction import Redactor, redacting
 from rally_accelerate.errors import ConfigError, NotFoundError, RallyAccelerateError, StoreError
 from rally_accelerate.model.report import SyncReport
-from rally_accelerate.observe.logs import telling_of
+from rally_accelerate.observe.logs import log_context
 from rally_accelerate.server.runner import Runner
 from rally_accelerate.server.store import issue_writer
 from rally_accelerate.server.store.encryption import list_secret_values
@@ -207,11 +207,11 @@ class Scheduler:
             # Removed while it waited its turn.
             self.forget(integration_id)
         except RallyAccelerateError as error:
-            with redacting(Redactor(secrets)), telling_of(name):
+            with redacting(Redactor(secrets)), log_context(name):
                 log.warning("%s", error)
         except Exception:
             # One integration's fault must not stop the others; it is recorded in its execution, too.
-            with redacting(Redactor(secrets)), telling_of(name):
+            with redacting(Redactor(secrets)), log_context(name):
                 log.exception("a run failed by a fault of the program itself")
         return None
 

@@ -34,7 +34,7 @@ class ServerState:
             result = (await connection.execute(query)).scalar_one_or_none()
         return progress_from_json(result) if result else Progress()
 
-    async def known(self, external_ids: Sequence[str]) -> Mapping[str, Sent]:
+    async def load_sent(self, external_ids: Sequence[str]) -> Mapping[str, Sent]:
         """Return the ledger's entries for these items."""
         result: dict[str, Sent] = {}
         async with self._database.reading() as connection:
@@ -45,7 +45,7 @@ class ServerState:
                     result[row.external_id] = Sent(SourceRevision.parse(row.revision), row.rules_version)
         return result
 
-    async def held(self, ids: AbstractSet[int] | None = None) -> Mapping[str, str]:
+    async def list_versions(self, ids: AbstractSet[int] | None = None) -> Mapping[str, str]:
         """Return the rules version under which each item was uploaded, for all items."""
         del ids
         query = sa.select(sent.c.external_id, sent.c.rules_version).where(sent.c.integration_id == self._id)
@@ -129,8 +129,8 @@ class ServerOriginals:
         async with self._database.writing() as connection:
             await connection.execute(statement, rows)
 
-    async def kept(self) -> AsyncIterator[Sequence[WorkItem]]:
-        """Return everything that is kept, some at a time; one that cannot be read is left out."""
+    async def read_all(self) -> AsyncIterator[Sequence[WorkItem]]:
+        """Everything that is kept, some at a time; one that cannot be read is left out."""
         after = ""
         columns = (originals.c.external_id, originals.c.content)
         while True:

@@ -1,1 +1,1 @@
-"""The heart: what is read, sent and remembered, in which order."""
+"""The sync engine: what is read, uploaded and stored, and in which order."""

@@ -1,4 +1,4 @@
-"""Every link of the chain from here to Rally and to Accelerate, tried in order, each with what to do when it breaks."""
+"""Connection test: every step from here to Rally and Accelerate, in order, with what to do if one fails."""
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ from rally_accelerate.mapping.item_types import get_kind
 from rally_accelerate.mapping.rules import Rules
 from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.rally.records import Scope, Workspace
-from rally_accelerate.sync.empty_sync import cause
-from rally_accelerate.sync.removals import removal_of
-from rally_accelerate.sync.wiring import Links, Target, links, rules_from
+from rally_accelerate.sync.empty_sync import find_cause
+from rally_accelerate.sync.removals import removal_settings
+from rally_accelerate.sync.wiring import Links, Target, connect, load_rules
 
 #: How many project names a finding lists.
-NAMES_SHOWN = 10
+MAX_NAMES = 10
 
 #: For how long a check tries a failing request again.
 RETRY_SECONDS = 5.0
@@ -51,7 +51,7 @@ class Link(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found at one link."""
+    """The result of one step."""
 
     link: Link
     text: str
@@ -60,14 +60,14 @@ class Finding:
     doubtful: bool = False
 
 
-async def check(
+async def run_checks(
     integration: Integration,
     *,
     target: Target | None,
     limiters: LimiterPool,
     begins: Callable[[Link], None] = lambda _: None,
 ) -> AsyncIterator[Finding]:
-    """Try the chain and tell what is found, link by link; the first broken link on the way to Rally ends that way.
+    """Test each step and yield its finding; the first failure on the way to Rally ends that part.
 
     Args:
         integration: The validated settings.
@@ -81,16 +81,18 @@ async def check(
     integration = integration.model_copy(update={"properties": properties})
     nowhere = Target("https://accelerate.invalid", SecretStr(""))
     try:
-        async with links(integration, target=target or nowhere, limiters=limiters) as connected:
-            async for finding in _rally(integration, connected, begins):
+        async with connect(integration, target=target or nowhere, limiters=limiters) as connected:
+            async for finding in _check_rally(integration, connected, begins):
                 yield finding
             begins(Link.ACCELERATE)
-            yield await _accelerate(integration, connected, target)
+            yield await _check_accelerate(integration, connected, target)
     except RallyAccelerateError as error:
         yield Finding(_broken_link(error, integration), str(error), error)
 
 
-async def _rally(integration: Integration, connected: Links, begins: Callable[[Link], None]) -> AsyncIterator[Finding]:
+async def _check_rally(
+    integration: Integration, connected: Links, begins: Callable[[Link], None]
+) -> AsyncIterator[Finding]:
     # The first answer tells of several links at once: what does not come is waited for at the first of them.
     begins(Link.PROXY if _proxy(integration) else Link.ADDRESS)
     try:
@@ -99,41 +101,41 @@ async def _rally(integration: Integration, connected: Links, begins: Callable[[L
         broken = _broken_link(error, integration)
         for link in _links_before(broken, integration):
             if link is Link.WORKSPACE:
-                yield await _workspace(integration, connected)
+                yield await _check_workspace(integration, connected)
             else:
-                yield Finding(link, _passed(link, integration))
+                yield Finding(link, _success_text(link, integration))
         yield Finding(broken, str(error), error)
         return
     for link in _links_before(Link.WORKSPACE, integration):
-        yield Finding(link, _passed(link, integration))
-    yield Finding(Link.WORKSPACE, _named(scope.workspace))
+        yield Finding(link, _success_text(link, integration))
+    yield Finding(Link.WORKSPACE, _workspace_text(scope.workspace))
     yield Finding(Link.PROJECTS, _projects_text(scope))
     for notice in scope.notices:
         yield Finding(Link.PROJECTS, notice, doubtful=True)
     begins(Link.ITEMS)
     try:
-        rules, _ = await rules_from(connected.source, integration.properties)
+        rules, _ = await load_rules(connected.source, integration.properties)
     except RallyAccelerateError as error:
         # Without rules it is not known which fields to ask items for.
         yield Finding(Link.ITEMS, str(error), error)
         return
-    for text in await _unmet(connected, scope, rules):
+    for text in await _check_mapped_values(connected, scope, rules):
         yield Finding(Link.ITEMS, text, doubtful=True)
     empty = True
     for kind in scope.kinds:
-        finding, count = await _items(integration, connected, scope, kind)
+        finding, count = await _check_items(integration, connected, scope, kind)
         empty = empty and count == 0
         yield finding
     if empty:
-        yield await _emptiness(integration, connected, scope)
+        yield await _explain_empty(integration, connected, scope)
     begins(Link.HISTORY)
-    yield await _history(integration, connected, scope)
-    if removal_of(integration.properties).statuses is not None:
+    yield await _check_history(integration, connected, scope)
+    if removal_settings(integration.properties).statuses is not None:
         begins(Link.REMOVALS)
-        yield await _removals(connected, scope)
+        yield await _check_removals(connected, scope)
 
 
-async def _unmet(connected: Links, scope: Scope, rules: Rules) -> list[str]:
+async def _check_mapped_values(connected: Links, scope: Scope, rules: Rules) -> list[str]:
     """Return what is to be said of mapped values that their fields do not have: misspelled, former or future ones."""
 
     def default(kind: str, target: str) -> str:
@@ -143,7 +145,7 @@ async def _unmet(connected: Links, scope: Scope, rules: Rules) -> list[str]:
 
     every = list(find_compared_values(rules.compiled, scope.kinds, default))
     fields: dict[str, set[str]] = {}
-    for kind, name in dict.fromkeys(pair for each in every for pair in each.fields.items()):
+    for kind, name in dict.fromkeys(pair for value in every for pair in value.fields.items()):
         fields.setdefault(kind, set()).add(name)
     if not fields:
         return []
@@ -154,23 +156,23 @@ async def _unmet(connected: Links, scope: Scope, rules: Rules) -> list[str]:
     return list(describe_unknown_values(every, allowed))
 
 
-async def _workspace(integration: Integration, connected: Links) -> Finding:
-    """Which workspace it is, when its projects are what is wrong: to see whether it is the right one."""
+async def _check_workspace(integration: Integration, connected: Links) -> Finding:
+    """Return which workspace is used, to help if its projects are wrong."""
     try:
         workspace, _ = await connected.source.projects()
     except RallyAccelerateError:
         return Finding(Link.WORKSPACE, integration.properties.workspace or "the user's default workspace")
-    return Finding(Link.WORKSPACE, _named(workspace))
+    return Finding(Link.WORKSPACE, _workspace_text(workspace))
 
 
-async def _history(integration: Integration, connected: Links, scope: Scope) -> Finding:
-    wanted = integration.properties.history_source
-    if wanted in {"none", "revisions"}:
-        return Finding(Link.HISTORY, f"historySource is {wanted}, so Lookback is not used")
+async def _check_history(integration: Integration, connected: Links, scope: Scope) -> Finding:
+    source = integration.properties.history_source
+    if source in {"none", "revisions"}:
+        return Finding(Link.HISTORY, f"historySource is {source}, so Lookback is not used")
     try:
         fed_until = await connected.source.read_feed_time(scope)
     except RallyAccelerateError as error:
-        if wanted == "lookback":
+        if source == "lookback":
             return Finding(Link.HISTORY, str(error), error)
         return Finding(
             Link.HISTORY, f"Lookback is not available, so revisions are read instead: {error}", doubtful=True
@@ -181,7 +183,7 @@ async def _history(integration: Integration, connected: Links, scope: Scope) -> 
     return Finding(Link.HISTORY, f"Lookback is available, {behind:,.0f} s behind")
 
 
-async def _removals(connected: Links, scope: Scope) -> Finding:
+async def _check_removals(connected: Links, scope: Scope) -> Finding:
     try:
         # What was deleted within the last moments: one request that reads next to nothing.
         await connected.source.binned(scope, scope.now)
@@ -191,7 +193,9 @@ async def _removals(connected: Links, scope: Scope) -> Finding:
     return Finding(Link.REMOVALS, "the recycle bin can be read")
 
 
-async def _items(integration: Integration, connected: Links, scope: Scope, kind: str) -> tuple[Finding, int | None]:
+async def _check_items(
+    integration: Integration, connected: Links, scope: Scope, kind: str
+) -> tuple[Finding, int | None]:
     """Return what to report about a type, and how many items it has; None when they cannot be counted."""
     since = integration.properties.initial_sync_date
     changed = f" that changed since {since:%Y-%m-%d}" if since else ""
@@ -204,15 +208,15 @@ async def _items(integration: Integration, connected: Links, scope: Scope, kind:
     return Finding(Link.ITEMS, f"no item of type {kind}{changed}", doubtful=True), 0
 
 
-async def _emptiness(integration: Integration, connected: Links, scope: Scope) -> Finding:
+async def _explain_empty(integration: Integration, connected: Links, scope: Scope) -> Finding:
     try:
-        text = await cause(connected.source, scope, since=integration.properties.initial_sync_date)
+        text = await find_cause(connected.source, scope, since=integration.properties.initial_sync_date)
     except RallyAccelerateError as error:
         return Finding(Link.ITEMS, str(error), error)
     return Finding(Link.ITEMS, text or "items were just created", doubtful=True)
 
 
-async def _accelerate(integration: Integration, connected: Links, target: Target | None) -> Finding:
+async def _check_accelerate(integration: Integration, connected: Links, target: Target | None) -> Finding:
     if target is None:
         properties = integration.properties
         given = {"accelerateUrl": properties.accelerate_url, "ucvAccessKey": properties.accelerate_key}
@@ -271,8 +275,8 @@ def _links_before(broken: Link, integration: Integration) -> list[Link]:
 
 
 # A table of links reads better than one exit.
-def _passed(link: Link, integration: Integration) -> str:  # noqa: PLR0911
-    """What is said of a link that a request has passed."""
+def _success_text(link: Link, integration: Integration) -> str:  # noqa: PLR0911
+    """Return the text for a step that succeeded."""
     properties = integration.properties
     match link:
         case Link.PROXY:
@@ -294,7 +298,7 @@ def _passed(link: Link, integration: Integration) -> str:  # noqa: PLR0911
             return f"accepted ({'API key' if properties.api_key else f'user {properties.username}'})"
 
 
-def _named(workspace: Workspace) -> str:
+def _workspace_text(workspace: Workspace) -> str:
     return f"{workspace.name} ({workspace.object_id})"
 
 
@@ -302,7 +306,7 @@ def _projects_text(scope: Scope) -> str:
     if not scope.projects:
         return "the whole workspace"
     names = [project.name for project in scope.projects]
-    shown = ", ".join(names[:NAMES_SHOWN])
-    if len(names) > NAMES_SHOWN:
-        shown += f" and {len(names) - NAMES_SHOWN} more"
-    return f"{len(names)}: {shown}"
+    listed = ", ".join(names[:MAX_NAMES])
+    if len(names) > MAX_NAMES:
+        listed += f" and {len(names) - MAX_NAMES} more"
+    return f"{len(names)}: {listed}"

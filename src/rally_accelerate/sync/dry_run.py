@@ -1,4 +1,4 @@
-"""Looking closely at a run: why an item is mapped as it is, what no rule maps, whether histories are whole."""
+"""Dry runs: explanations of mappings, coverage, verification and previews."""
 
 import asyncio
 import hashlib
@@ -28,7 +28,7 @@ from rally_accelerate.model.progress import Progress, Sent, Walk, Window
 from rally_accelerate.model.report import Acknowledgement, Skipped, Usage
 from rally_accelerate.rally.client import RallyClient
 from rally_accelerate.rally.records import HistorySource, Record, Scope, WorkItem
-from rally_accelerate.sync.empty_sync import cause
+from rally_accelerate.sync.empty_sync import find_cause
 from rally_accelerate.sync.ports import State
 
 #: Fields that are kept as a digest: their values are long, and what differs in them is not shown.
@@ -52,7 +52,7 @@ NAMES = {"history": "history", "rawIssue": "raw issue", "storyPoints": "story po
 FIRST = {name: place for place, name in enumerate(("status", "name", "type", "owner", "priority", "history"))}
 
 #: Longer values are cut in a difference.
-LONGEST = 80
+MAX_LENGTH = 80
 
 
 class Digest(NamedTuple):
@@ -86,7 +86,7 @@ class Compared:
     unreadable: tuple[str, ...] = ()
 
 
-def expected(issue: Issue, *, without: Collection[str] = ()) -> Expected:
+def expected_issue(issue: Issue, *, without: Collection[str] = ()) -> Expected:
     """Return what an issue is compared by.
 
     Args:
@@ -106,85 +106,85 @@ def comparable(name: str, value: Any) -> Any:
     if value is None or value in ("", [], {}):
         return None
     if name in LONG:
-        form = _ordered(value) if name == "relations" else _plain(value)
+        form = _sort_list(value) if name == "relations" else _plain(value)
         written = orjson.dumps(form, option=orjson.OPT_SORT_KEYS, default=str)
         digest = hashlib.blake2b(written, digest_size=16).hexdigest()
         return Digest(digest, len(value) if isinstance(value, list) else 1)
-    return _ordered(value) if isinstance(value, list) else _plain(value, name)
+    return _sort_list(value) if isinstance(value, list) else _plain(value, name)
 
 
 async def compare(
     sink: AccelerateClient,
-    wanted: Mapping[str, Expected],
+    expected: Mapping[str, Expected],
     *,
-    whole: bool,
+    complete: bool,
     removed: Collection[str] = (),
 ) -> Compared:
     """Compare what Accelerate holds with what it should hold.
 
     Args:
         sink: Open.
-        wanted: What it should hold, by external id.
-        whole: Whether it should hold nothing else.
+        expected: The expected issues, by external ID.
+        complete: Whether other issues count as differences.
         removed: Statuses of issues that are marked as removed: those are rightly there without being expected.
 
     Raises:
         RallyAccelerateError: The server cannot be asked, or its answer has another form than the published one.
     """
     readable = await sink.readable_fields()
-    sent = {name for each in wanted.values() for name in each.values}
-    found = Compared(unreadable=tuple(sorted(sent - readable)))
+    sent = {name for one in expected.values() for name in one.values}
+    result = Compared(unreadable=tuple(sorted(sent - readable)))
     faults: dict[str, list[str]] = {}
     names: dict[str, str] = {}
-    held: set[str] = set()
-    async for issue in sink.held(sorted({each.project for each in wanted.values() if each.project})):
+    present: set[str] = set()
+    async for issue in sink.list_issues(sorted({one.project for one in expected.values() if one.project})):
         key = str(issue.get("_id"))
         names.setdefault(key, str(issue.get("id") or key))
-        if key in held:
+        if key in present:
             faults.setdefault(key, []).append("is in Accelerate twice")
             continue
-        held.add(key)
-        if key in wanted:
-            found.issues += 1
-            if told := _differences(wanted[key], issue, readable):
-                faults.setdefault(key, []).append(told)
-        elif whole and issue.get("status") not in removed:
+        present.add(key)
+        if key in expected:
+            result.issues += 1
+            if difference := _differences(expected[key], issue, readable):
+                faults.setdefault(key, []).append(difference)
+        elif complete and issue.get("status") not in removed:
             faults.setdefault(key, []).append("is in Accelerate, but not among the items of this integration")
-    for key in wanted.keys() - held:
-        names[key] = wanted[key].display_id
+    for key in expected.keys() - present:
+        names[key] = expected[key].display_id
         faults[key] = ["is missing in Accelerate"]
-    found.differences = [f"{names[key]}: {'; '.join(faults[key])}" for key in sorted(faults, key=_by_number)]
-    return found
+    result.differences = [f"{names[key]}: {'; '.join(faults[key])}" for key in sorted(faults, key=_by_number)]
+    return result
 
 
-def _differences(wanted: Expected, issue: Mapping[str, Any], readable: Collection[str]) -> str:
-    told = []
+def _differences(expected: Expected, issue: Mapping[str, Any], readable: Collection[str]) -> str:
+    texts = []
     # What people look at first comes first.
-    for name in sorted(wanted.values.keys() & set(readable), key=lambda each: (FIRST.get(each, len(FIRST)), each)):
-        value = wanted.values[name]
+    for name in sorted(expected.values.keys() & set(readable), key=lambda one: (FIRST.get(one, len(FIRST)), one)):
+        value = expected.values[name]
         there = comparable(name, issue.get(name))
         if name == "normalizedType" and there is None:
             continue
         if there != value:
-            told.append(_difference(name, value, there))
-    return "; ".join(told)
+            texts.append(_difference(name, value, there))
+    return "; ".join(texts)
 
 
 def _difference(name: str, value: Any, there: Any) -> str:
     what = NAMES.get(name, name)
     if isinstance(value, Digest) or isinstance(there, Digest):
-        counts = [each.length if isinstance(each, Digest) else 0 for each in (there, value)]
+        counts = [one.length if isinstance(one, Digest) else 0 for one in (there, value)]
         if name in COUNTED and counts[0] != counts[1]:
             return f"its {what} has {counts[0]} {COUNTED[name]} in Accelerate, and should have {counts[1]}"
         return f"its {what} differs"
-    return f"its {what} is {_shown(there)} in Accelerate, and should be {_shown(value)}"
+    return f"its {what} is {_value_text(there)} in Accelerate, and should be {_value_text(value)}"
 
 
-def _shown(value: Any) -> str:
+def _value_text(value: Any) -> str:
     if value is None:
         return "empty"
     text = repr(value) if isinstance(value, str | int | float) else _words(value)
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+    return text if len(text) <= MAX_LENGTH else f"{text[:MAX_LENGTH]}…"
 
 
 def _words(value: Any) -> str:
@@ -201,10 +201,10 @@ def _plain(value: Any, name: str = "") -> Any:
     """Return a value without what is empty, with every instant in milliseconds and every number as a float."""
     match value:
         case Mapping():
-            inner = {str(key): _plain(each, str(key)) for key, each in value.items()}
-            return {key: each for key, each in inner.items() if each not in (None, "", [], {})}
+            inner = {str(key): _plain(one, str(key)) for key, one in value.items()}
+            return {key: one for key, one in inner.items() if one not in (None, "", [], {})}
         case list():
-            return [_plain(each, name) for each in value if each is not None]
+            return [_plain(one, name) for one in value if one is not None]
         case bool():
             return value
         case _ if name in DATES or name == "timestamp":
@@ -216,10 +216,10 @@ def _plain(value: Any, name: str = "") -> Any:
             return value
 
 
-def _ordered(value: Any) -> list[Any]:
+def _sort_list(value: Any) -> list[Any]:
     """Return a list whose order says nothing, in one order."""
-    key: Callable[[Any], str] = lambda each: str(each.get("id") if isinstance(each, Mapping) else each)  # noqa: E731
-    return sorted((_plain(each) for each in value if each is not None), key=key)
+    key: Callable[[Any], str] = lambda one: str(one.get("id") if isinstance(one, Mapping) else one)  # noqa: E731
+    return sorted((_plain(one) for one in value if one is not None), key=key)
 
 
 def _by_number(key: str) -> tuple[int, int | str]:
@@ -241,8 +241,8 @@ class Sample:
     notices: Sequence[str]
 
 
-async def sample(source: RallyClient, rules: Rules, *, count: int, since: datetime | None = None) -> Sample:
-    """Some items, of every type in turn, mapped; nothing is sent or remembered.
+async def read_sample(source: RallyClient, rules: Rules, *, count: int, since: datetime | None = None) -> Sample:
+    """Map some items of every type in turn; nothing is uploaded or stored.
 
     Args:
         source: Connected; its page size need not be larger than ``count``.
@@ -257,7 +257,7 @@ async def sample(source: RallyClient, rules: Rules, *, count: int, since: dateti
     records: list[Record] = []
     lately = scope.now - LATELY
     for window in (Window(max(lately, since) if since else lately), Window(since)):
-        records = await _some(source, scope, window, count)
+        records = await _read_some(source, scope, window, count)
         if len(records) >= count:
             break
     issues: list[Issue] = []
@@ -271,14 +271,14 @@ async def sample(source: RallyClient, rules: Rules, *, count: int, since: dateti
                 judgements[issue.external_id] = check_history(item)
             case skip:
                 skipped.append(skip)
-    why = () if records else (await cause(source, scope, since=since),)
+    why = () if records else (await find_cause(source, scope, since=since),)
     notices = tuple(text for text in dict.fromkeys((*why, *scope.notices, *source.told(), *source.oddities())) if text)
     return Sample(issues=issues, skipped=skipped, judgements=judgements, notices=notices)
 
 
-async def _some(source: RallyClient, scope: Scope, window: Window, count: int) -> list[Record]:
+async def _read_some(source: RallyClient, scope: Scope, window: Window, count: int) -> list[Record]:
     projects = tuple(sorted(project.object_id for project in scope.projects))
-    found = []
+    by_kind = []
     for kind in scope.kinds:
         walk = replace(Walk(kind=kind, projects=projects, started_at=scope.now, aside=True), window=window)
         records: list[Record] = []
@@ -287,8 +287,8 @@ async def _some(source: RallyClient, scope: Scope, window: Window, count: int) -
                 records.extend(page.records)
                 if len(records) >= count:
                     break
-        found.append(records[:count])
-    in_turn = chain.from_iterable(zip_longest(*found))
+        by_kind.append(records[:count])
+    in_turn = chain.from_iterable(zip_longest(*by_kind))
     return [record for record in in_turn if record is not None][:count]
 
 
@@ -306,7 +306,7 @@ class Explained:
 
 
 async def explain(source: RallyClient, rules: Rules, key: str) -> Explained:
-    """Why an item is mapped as it is.
+    """Explain how an item is mapped.
 
     Args:
         source: Connected.
@@ -330,8 +330,8 @@ async def explain(source: RallyClient, rules: Rules, key: str) -> Explained:
     if not isinstance(issue, Issue) or not isinstance(plain, Issue):
         raise NotFoundError(f"{key} cannot be mapped: Rally returned no ObjectID")
     sources = get_default_sources(record, rules)
-    its, site = _type_of(record, rules), rules.web_url
-    applied = apply_rules(rules.compiled, its, record.fields, get_defaults(plain), site=site).outcomes
+    item_type_, site = _type_of(record, rules), rules.web_url
+    applied = apply_rules(rules.compiled, item_type_, record.fields, get_defaults(plain), site=site).outcomes
     outcomes = {
         target: replace(outcome, reason=replace(outcome.reason, default_source=sources.get(target, "")))
         for target, outcome in applied.items()
@@ -339,20 +339,20 @@ async def explain(source: RallyClient, rules: Rules, key: str) -> Explained:
     return Explained(issue, outcomes, check_history(item))
 
 
-async def covered(source: RallyClient, rules: Rules) -> Coverage:
-    """What no rule maps, among all items of the scope."""
+async def count_unmapped(source: RallyClient, rules: Rules) -> Coverage:
+    """Count the values that no rule maps among all items of the scope."""
     scope = await source.open()
     plain = _without_own(rules)
     seen: list[CoverageItem] = []
     async for record in _records(source, scope):
-        its = _type_of(record, rules)
+        item_type_ = _type_of(record, rules)
         issue = map_work_item(WorkItem(record=record), plain)
         if isinstance(issue, Issue):
             # What is counted are a few words of each row; the row itself is let go.
             defaults = {**get_defaults(issue), "description": ""}
             seen.append(
                 CoverageItem(
-                    item_type=its, type=issue.type, row={**record.fields, "Description": ""}, defaults=defaults
+                    item_type=item_type_, type=issue.type, row={**record.fields, "Description": ""}, defaults=defaults
                 )
             )
     return measure_coverage(rules.compiled, seen)
@@ -383,25 +383,25 @@ async def verify(
         removed: Statuses of issues that are marked as removed.
     """
     scope = await source.open()
-    found = Verified()
-    wanted: dict[str, Expected] = {}
+    result = Verified()
+    expected_by_id: dict[str, Expected] = {}
     async for items in _items(source, scope):
         for item in items:
             pending = is_pending(item)
             if pending:
-                found.pending += 1
+                result.pending += 1
             else:
                 judgement = check_history(item)
-                found.verdicts[judgement.verdict] = found.verdicts.get(judgement.verdict, 0) + 1
+                result.verdicts[judgement.verdict] = result.verdicts.get(judgement.verdict, 0) + 1
                 if judgement.verdict is not Verdict.COMPLETE:
-                    found.faults[item.record.key] = judgement
+                    result.faults[item.record.key] = judgement
             issue = map_work_item(item, rules, now=scope.now)
             if sink is not None and isinstance(issue, Issue):
-                wanted[issue.external_id] = expected(issue, without=FROM_HISTORY if pending else ())
+                expected_by_id[issue.external_id] = expected_issue(issue, without=FROM_HISTORY if pending else ())
     if sink is not None:
         await sink.open()
-        found.compared = await compare(sink, wanted, whole=True, removed=removed)
-    return found
+        result.compared = await compare(sink, expected_by_id, complete=True, removed=removed)
+    return result
 
 
 def is_pending(item: WorkItem) -> bool:
@@ -434,12 +434,12 @@ def _without_own(rules: Rules) -> Rules:
 def _type_of(record: Record, rules: Rules) -> ItemType:
     row: Mapping[str, Any] = record.fields
     kind = get_kind(record.kind, row, defect_status=rules.defect_status)
-    its = build_item_type(record.kind, row, kind.name)
-    return build_item_type(record.kind, row, kind.name, get_type_name(rules.type_names, kind.name, its))
+    base_type = build_item_type(record.kind, row, kind.name)
+    return build_item_type(record.kind, row, kind.name, get_type_name(rules.type_names, kind.name, base_type))
 
 
 class PreviewSink:
-    """A sink that only looks: it takes every issue and keeps the first ones.
+    """A sink for previews: accepts every issue, sends nothing, and keeps the first ones.
 
     Args:
         keep: How many issues are kept for showing; all are counted.
@@ -463,7 +463,7 @@ class PreviewSink:
     async def deliver(self, issues: Sequence[Issue]) -> AsyncIterator[Acknowledgement]:
         """Take the issues without sending them."""
         self.issues.extend(issues[: max(0, self._keep - len(self.issues))])
-        self.expected.update((issue.external_id, expected(issue)) for issue in issues)
+        self.expected.update((issue.external_id, expected_issue(issue)) for issue in issues)
         if issues:
             yield Acknowledgement(delivered=tuple(issue.external_id for issue in issues))
 
@@ -471,7 +471,7 @@ class PreviewSink:
         """Take note of issues that would be told as gone."""
         self.retired.extend(retirements)
         if retirements:
-            yield Acknowledgement(delivered=tuple(each.external_id for each in retirements))
+            yield Acknowledgement(delivered=tuple(one.external_id for one in retirements))
 
     async def read_back(
         self, external_ids: Sequence[str], *, projects: Sequence[str]
@@ -482,24 +482,27 @@ class PreviewSink:
 
 
 class UnwrittenState:
-    """A state whose changes are forgotten: reads come from the real one, later ones from what was just done."""
+    """A state for previews: reads the real one and keeps changes in memory only."""
 
     def __init__(self, real: State) -> None:
         self._real = real
         self._ledger: dict[str, Sent] = {}
 
     async def load(self) -> Progress:
-        """The real progress."""
+        """Return the real progress."""
         return await self._real.load()
 
-    async def known(self, external_ids: Sequence[str]) -> Mapping[str, Sent]:
-        """The real ledger, and over it what this preview would have sent."""
+    async def load_sent(self, external_ids: Sequence[str]) -> Mapping[str, Sent]:
+        """Return the real ledger, updated by the uploads of this preview."""
         mine = {key: self._ledger[key] for key in external_ids if key in self._ledger}
-        return {**await self._real.known(external_ids), **mine}
+        return {**await self._real.load_sent(external_ids), **mine}
 
-    async def held(self, ids: AbstractSet[int] | None = None) -> Mapping[str, str]:
-        """The real ledger's marks, and over them what this preview would have sent."""
-        return {**await self._real.held(ids), **{key: entry.rules_version for key, entry in self._ledger.items()}}
+    async def list_versions(self, ids: AbstractSet[int] | None = None) -> Mapping[str, str]:
+        """Return the real ledger's versions, updated by the uploads of this preview."""
+        return {
+            **await self._real.list_versions(ids),
+            **{key: entry.rules_version for key, entry in self._ledger.items()},
+        }
 
     async def documents(self, external_ids: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
         """Return the real last uploads."""

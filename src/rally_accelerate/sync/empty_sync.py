@@ -1,4 +1,4 @@
-"""Why an integration has never brought an item: the cause is computed, not asked for.
+"""Diagnosis of integrations that have never synced an item.
 
 An integration without items runs without a failure, and looks as if all were well.
 """
@@ -26,7 +26,7 @@ MOST_COUNTED = 40
 MOST_NAMED = 5
 
 
-async def examined(
+async def examine(
     source: Source, state: State, progress: Progress, scope: Scope, *, read: int, since: datetime | None
 ) -> Progress:
     """Return the progress with the cause in it when nothing was ever brought; asks once a day for the same settings.
@@ -42,21 +42,21 @@ async def examined(
     known, key = progress.empty, _key(scope, since)
     if known == NOT_EMPTY or (not read and known is not None and known.key == key):
         return progress
-    if read or (known is None and await state.held()):
-        found = NOT_EMPTY
+    if read or (known is None and await state.list_versions()):
+        outcome = NOT_EMPTY
     else:
         try:
-            found = Empty(key, await cause(source, scope, since=since))
+            outcome = Empty(key, await find_cause(source, scope, since=since))
         except RallyAccelerateError as error:
             log.debug("why there are no items cannot be found out: %s", error)
             return progress
-    progress = replace(progress, empty=found)
+    progress = replace(progress, empty=outcome)
     await state.commit(progress, {})
     return progress
 
 
 # A table of causes reads better than one exit.
-async def cause(source: Source, scope: Scope, *, since: datetime | None = None) -> str:  # noqa: PLR0911
+async def find_cause(source: Source, scope: Scope, *, since: datetime | None = None) -> str:  # noqa: PLR0911
     """Return why a scope shows no items, with what to do, in a few sentences; counts with a few requests.
 
     Raises:
@@ -89,11 +89,11 @@ async def cause(source: Source, scope: Scope, *, since: datetime | None = None) 
             f"No items: items of closed projects cannot be read, and {_names(closed)} "
             f"{'is' if len(closed) == 1 else 'are'} closed. Open the project in Rally, or choose others."
         )
-    return _nothing_seen(scope)
+    return _no_access_text(scope)
 
 
-def _nothing_seen(scope: Scope) -> str:
-    """The cause when there is nothing that this user can see: Rally leaves out what they may not read.
+def _no_access_text(scope: Scope) -> str:
+    """Return the cause if this user can see nothing: Rally omits what the user cannot read.
 
     See rally-api-notes.md#scope.
     """
@@ -115,20 +115,20 @@ def _nothing_seen(scope: Scope) -> str:
     )
 
 
-async def counted(source: Source, scope: Scope, parents: Sequence[Project]) -> Mapping[int, tuple[int, int]]:
+async def count_items(source: Source, scope: Scope, parents: Sequence[Project]) -> Mapping[int, tuple[int, int]]:
     """Return how many items parent projects have, and how many the open projects below each, by ObjectID.
 
     Raises:
         RallyAccelerateError: Rally cannot be asked.
     """
     _, every = await source.projects()
-    found: dict[int, tuple[int, int]] = {}
+    counts: dict[int, tuple[int, int]] = {}
     for parent in parents[:MOST_COUNTED]:
         children = [project for project in _below(every, {parent.object_id}) if project.open][:MOST_COUNTED]
         inside = replace(scope.unfiltered, projects=tuple(children))
         own = await _count(source, replace(inside, projects=(parent,)), scope.kinds)
-        found[parent.object_id] = (own, await _count(source, inside, scope.kinds) if children else 0)
-    return found
+        counts[parent.object_id] = (own, await _count(source, inside, scope.kinds) if children else 0)
+    return counts
 
 
 def _key(scope: Scope, since: datetime | None) -> str:
@@ -144,7 +144,7 @@ async def _count(source: Source, scope: Scope, kinds: Iterable[str], *, since: d
 
 
 def _below(every: Sequence[Project], roots: set[int]) -> list[Project]:
-    """The projects below some others, in the order in which they are listed."""
+    """Return all descendants of some projects, in listing order."""
     inside = set(roots)
     while more := {project.object_id for project in every if project.parent in inside} - inside:
         inside |= more
@@ -164,5 +164,5 @@ def _are(count: int) -> str:
 
 
 def _names(projects: Sequence[Project]) -> str:
-    shown = ", ".join(project.name for project in projects[:MOST_NAMED])
-    return f"{shown} and {len(projects) - MOST_NAMED:,} more" if len(projects) > MOST_NAMED else shown
+    listed = ", ".join(project.name for project in projects[:MOST_NAMED])
+    return f"{listed} and {len(projects) - MOST_NAMED:,} more" if len(projects) > MOST_NAMED else listed

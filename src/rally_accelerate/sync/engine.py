@@ -1,11 +1,11 @@
-"""One run, from the question to the report. Read this first.
+"""The sync engine: one sync from the first request to the report. Read this first.
 
     1 what to ask     plan.walks(progress, scope)            Walk
     2 Rally answers   source.changed(scope, walk)            Page of Record
-    3 only news       _is_wanted(walk, record, sent)         Record
+    3 only news       _needs_upload(walk, record, sent)       Record
     4 with its past   source.history(scope, records)         WorkItem, as many records as one request can serve
     5 in our words    mapping.to_issue(item, rules)          Issue or Skipped
-    6 in parcels      sink.deliver(issues)                   Receipt after Receipt
+    6 in batches      sink.deliver(issues)                   Acknowledgement after Acknowledgement
     7 remembered      state.commit(progress, sent)           only after the receipt
     8 told            SyncReport
 
@@ -40,35 +40,35 @@ from rally_accelerate.model.report import (
 )
 from rally_accelerate.rally.records import Page, Record, Scope, WorkItem
 from rally_accelerate.sync import name_watch, plan, timebox_watch
-from rally_accelerate.sync.empty_sync import examined
-from rally_accelerate.sync.mapper import Gathered, Mapper, Parcel, Portion
+from rally_accelerate.sync.empty_sync import examine
+from rally_accelerate.sync.mapper import Batch, Gathered, Mapper, Portion
 from rally_accelerate.sync.ports import Originals, Sink, Source, State, Watch
-from rally_accelerate.sync.removals import Completer, Removal, settle
+from rally_accelerate.sync.removals import Completer, Removal, mark_removed
 
 
-def serves(progress: Progress, scope: Scope, rules: Rules) -> bool:
-    """Whether the rules have changed since, but what was read for the old ones is enough for the new ones."""
+def can_reuse_originals(progress: Progress, scope: Scope, rules: Rules) -> bool:
+    """Return whether the rules changed, and the stored originals contain all fields that the new rules read."""
     same = progress.scope == scope.signature and progress.rules_version != rules.version
     return same and bool(progress.read_with) and rules.needed_data <= progress.read_with
 
 
-async def outdated(originals: Originals, state: State, rules: Rules) -> AsyncIterator[Sequence[WorkItem]]:
-    """The kept items whose issues were made by other rules, some at a time.
+async def read_outdated(originals: Originals, state: State, rules: Rules) -> AsyncIterator[Sequence[WorkItem]]:
+    """Yield batches of stored originals whose issues were mapped by other rules.
 
     An issue that is marked as gone keeps its last status: its item is no longer what it was when it was kept.
     """
-    async for items in originals.kept():
-        ledger = await state.known([str(item.record.object_id) for item in items])
+    async for items in originals.read_all():
+        ledger = await state.load_sent([str(item.record.object_id) for item in items])
         marks = {key: sent.rules_version for key, sent in ledger.items()}
         some = [item for item in items if _is_outdated(marks.get(str(item.record.object_id)), rules)]
         if some:
             yield some
 
 
-async def remain(state: State, progress: Progress, rules: Rules) -> bool:
-    """Whether issues made by other rules are left: nothing was kept of them, and Rally has to be asked."""
+async def has_outdated_issues(state: State, progress: Progress, rules: Rules) -> bool:
+    """Return whether issues mapped by other rules remain whose originals are not stored."""
     owed = {str(item) for _, item in progress.owed}
-    marks = await state.held()
+    marks = await state.list_versions()
     return any(_is_outdated(mark, rules) and key not in owed for key, mark in marks.items())
 
 
@@ -105,10 +105,10 @@ class Account:
         for name, added in more.items():
             sums[name] = getattr(self.tally, name) + (added if isinstance(added, int) else len(added))
             for project in () if isinstance(added, int) else added:
-                its = project or NO_PROJECT
+                owner = project or NO_PROJECT
                 # A project that was renamed has two names in one run: the last one counts.
-                self._names[its.id] = its.name
-                self._counts[its.id][name] += 1
+                self._names[owner.id] = owner.name
+                self._counts[owner.id][name] += 1
         self.tally = replace(self.tally, **sums)
         if self._watch is not None:
             self._watch(self.tally)
@@ -123,7 +123,7 @@ class Account:
     def projects(self) -> tuple[ProjectResult, ...]:
         """Return the result of every project in which anything was read or done, by name."""
         order = sorted(self._counts, key=lambda its_id: (self._names[its_id].casefold(), its_id))
-        return tuple(ProjectResult(id=each, name=self._names[each], **self._counts[each]) for each in order)
+        return tuple(ProjectResult(id=one, name=self._names[one], **self._counts[one]) for one in order)
 
 
 log = logging.getLogger(__name__)
@@ -182,7 +182,7 @@ async def sync_once(
         The whole account. A failure that the product can explain is in ``report.failure`` together with what
         was done before it; anything else is a bug and travels.
     """
-    its_plans = plans or Plans()
+    run_plans = plans or Plans()
     run = _Run(
         source,
         sink,
@@ -190,7 +190,7 @@ async def sync_once(
         rules,
         rules.version,
         overlap=overlap,
-        plans=its_plans,
+        plans=run_plans,
         originals=originals,
         account=Account(watch),
         mapper=Mapper(rules),
@@ -216,7 +216,7 @@ async def sync_once(
     )
 
 
-def _is_news(item: Record | Issue, sent: Sent | None, rules_version: str) -> bool:
+def _is_newer(item: Record | Issue, sent: Sent | None, rules_version: str) -> bool:
     """Return whether the sink does not hold this revision, mapped by these rules.
 
     Keyed by revision, not by content: an edit from A to B and back to A whose middle was uploaded but not
@@ -252,7 +252,7 @@ class _Run:
     resends: bool = False
     sent_now: set[str] = field(default_factory=set)
     came: set[tuple[str, int]] = field(default_factory=set)
-    queue: asyncio.Queue[Parcel | None] = field(default_factory=lambda: asyncio.Queue(PAGES_WAITING))
+    queue: asyncio.Queue[Batch | None] = field(default_factory=lambda: asyncio.Queue(PAGES_WAITING))
 
     async def go(self) -> None:
         """Read, map and deliver every walk of this run."""
@@ -265,14 +265,14 @@ class _Run:
                 f"initialSyncDate {self.plans.since:%Y-%m-%d} is in the future. Nothing is synced until then."
             )
         self.progress = await self.state.load()
-        if self.originals is not None and serves(self.progress, scope, self.rules):
-            await self._map_kept(scope, self.originals)
+        if self.originals is not None and can_reuse_originals(self.progress, scope, self.rules):
+            await self._map_originals(scope, self.originals)
             if self.failure is not None:
                 return
         self.progress = plan.valid_progress(
             self.progress, scope, rules_version=self.rules_version, reads=self.rules.needed_data
         )
-        reached = plan.reached(self.progress, scope)
+        reached = plan.read_until(self.progress, scope)
         looked_at = reached - self.overlap if reached is not None else None
         if not self.progress.cursors and not self.progress.unfinished:
             self.progress = replace(self.progress, since=self.plans.since)
@@ -287,20 +287,20 @@ class _Run:
         await self._reach_back(scope)
         if self.plans.again is not None and self.failure is None:
             self.again = True
-            await self._walk(scope, plan.over(scope, self.plans.again))
+            await self._walk(scope, plan.walks_over(scope, self.plans.again))
             self.again = False
         if self.plans.removal is not None and self.failure is None:
-            await self._settle_gone(scope, self.plans.removal, looked_at)
+            await self._mark_removed(scope, self.plans.removal, looked_at)
         if self.failure is None:
-            self.progress = await examined(
+            self.progress = await examine(
                 self.source, self.state, self.progress, scope, read=self.account.tally.read, since=self.plans.since
             )
 
     async def _watch_references(self, scope: Scope) -> None:
         """Plan to send the items again whose timeboxes changed, or whose projects, people or tags were renamed."""
         before = self.progress.unfinished
-        boxes = await timebox_watch.watched(self.source, self.progress, scope, overlap=self.overlap)
-        named = await name_watch.watched(self.source, boxes.progress, scope)
+        boxes = await timebox_watch.watch_timeboxes(self.source, self.progress, scope, overlap=self.overlap)
+        named = await name_watch.watch_names(self.source, boxes.progress, scope)
         self.notices.extend((*boxes.notices, *named.notices))
         self.progress = named.progress
         planned = self.progress.unfinished != before
@@ -310,46 +310,46 @@ class _Run:
             await self.state.commit(self.progress, {})
 
     async def _reach_back(self, scope: Scope) -> None:
-        """When items are wanted from an earlier date than before, read the difference."""
-        before, wanted = self.progress.since, self.plans.since
-        if self.failure is not None or before is None or (wanted is not None and wanted >= before):
+        """Read the items between the former and an earlier initial sync date."""
+        before, since = self.progress.since, self.plans.since
+        if self.failure is not None or before is None or (since is not None and since >= before):
             return
-        await self._walk(scope, plan.over(scope, Window(wanted, before)))
+        await self._walk(scope, plan.walks_over(scope, Window(since, before)))
         if self.failure is None:
-            self.progress = replace(self.progress, since=wanted)
+            self.progress = replace(self.progress, since=since)
             await self.state.commit(self.progress, {})
 
-    async def _settle_gone(self, scope: Scope, removal: Removal, looked_at: datetime | None) -> None:
+    async def _mark_removed(self, scope: Scope, removal: Removal, looked_at: datetime | None) -> None:
         make = Completer(
             source=self.source,
             sink=self.sink,
             state=self.state,
             rules=self.rules,
             scope=scope,
-            mapped=self.mapper.mapped,
+            mapped=self.mapper.map_item,
             former=self.progress.former,
         )
-        settled = await settle(self.progress, removal=removal, looked_at=looked_at, completer=make)
+        settled = await mark_removed(self.progress, removal=removal, looked_at=looked_at, completer=make)
         self.progress = settled.progress
         self.notices.extend(settled.notices)
         self.account.count(removed=settled.removed, withheld=settled.withheld)
         await self.state.commit(self.progress, {})
 
-    async def _map_kept(self, scope: Scope, originals: Originals) -> None:
+    async def _map_originals(self, scope: Scope, originals: Originals) -> None:
         """Under changed rules, map again what is kept; what is not is left for Rally to be asked."""
-        await self._round([self._read_kept(scope, originals)])
-        if self.failure is None and not await remain(self.state, self.progress, self.rules):
+        await self._round([self._read_originals(scope, originals)])
+        if self.failure is None and not await has_outdated_issues(self.state, self.progress, self.rules):
             self.progress = replace(self.progress, rules_version=self.rules_version, read_with=self.rules.needed_data)
             await self.state.commit(self.progress, {})
 
-    async def _read_kept(self, scope: Scope, originals: Originals) -> None:
+    async def _read_originals(self, scope: Scope, originals: Originals) -> None:
         mapped = 0
-        async for items in outdated(originals, self.state, self.rules):
+        async for items in read_outdated(originals, self.state, self.rules):
             mapped += len(items)
             for kind, some in groupby(sorted(items, key=_kind), key=_kind):
                 walk = Walk(kind=kind, started_at=scope.now, aside=True)
                 # Nothing that is owed is settled by an item that may be older.
-                await self.queue.put(await self.mapper.parcel(walk, list(some), Portion(items=(), fresh=())))
+                await self.queue.put(await self.mapper.map_batch(walk, list(some), Portion(items=(), fresh=())))
         self.notices.append(f"The rules have changed: {mapped:,} items were mapped again from what is kept here.")
 
     async def _walk(self, scope: Scope, walks: Sequence[Walk]) -> None:
@@ -370,7 +370,7 @@ class _Run:
 
     async def _read(self, scope: Scope, walk: Walk, slots: asyncio.Semaphore) -> None:
         self.account.count(uncounted=1)
-        announced = await self._announced(scope, walk) if slots.locked() else 0
+        announced = await self._expected_count(scope, walk) if slots.locked() else 0
         self.account.count(expected=announced, uncounted=-1 if announced else 0)
         async with slots:
             first = True
@@ -384,7 +384,7 @@ class _Run:
                 # Rally's rows are many times as large as what became of them: let go of them before waiting.
                 del page
                 while portion := gathered.portion(self.source, after=after, last=last):
-                    parcel = await self._prepared(scope, walk, portion)
+                    parcel = await self._prepare(scope, walk, portion)
                     del portion
                     await self.queue.put(parcel)
                     del parcel
@@ -400,7 +400,7 @@ class _Run:
             log.info("%s cannot be queried by %s: %s", walk.kind, walk.field, error)
             yield Page(records=(), after=walk.after, last=True, remaining=0)
 
-    async def _announced(self, scope: Scope, walk: Walk) -> int:
+    async def _expected_count(self, scope: Scope, walk: Walk) -> int:
         """Return how many items a walk has that waits for others, or 0.
 
         In a first sync alone: there it takes long until the walk begins, and the total would be unknown until then.
@@ -417,13 +417,13 @@ class _Run:
 
     async def _take(self, walk: Walk, gathered: Gathered, page: Page) -> None:
         self.notices.extend(page.notices)
-        ledger = await self.state.known([str(record.object_id) for record in page.records])
-        self.progress = timebox_watch.carried(self.progress, page.records, now=walk.started_at)
-        self.progress = name_watch.carried(self.progress, page.records, now=walk.started_at)
+        ledger = await self.state.load_sent([str(record.object_id) for record in page.records])
+        self.progress = timebox_watch.record_timeboxes(self.progress, page.records, now=walk.started_at)
+        self.progress = name_watch.record_names(self.progress, page.records, now=walk.started_at)
         fresh = [
             record
             for record in page.records
-            if self._is_wanted(walk, record, str(record.object_id), ledger.get(str(record.object_id)))
+            if self._needs_upload(walk, record, str(record.object_id), ledger.get(str(record.object_id)))
         ]
         news_of = {record.object_id for record in fresh}
         self.account.count(
@@ -433,39 +433,39 @@ class _Run:
         )
         gathered.add(page.records, fresh)
 
-    async def _prepared(self, scope: Scope, walk: Walk, portion: Portion) -> Parcel:
+    async def _prepare(self, scope: Scope, walk: Walk, portion: Portion) -> Batch:
         items = await self.source.history(scope, portion.fresh) if portion.fresh else []
         self.account.count(ready=len(items))
         self.notices.extend(self.source.told())
         if self.originals is not None and items:
             # Before the ledger knows of them: what is kept is never older than what was sent.
             await self.originals.keep(items)
-        return await self.mapper.parcel(walk, items, portion)
+        return await self.mapper.map_batch(walk, items, portion)
 
     async def _deliver_all(self) -> None:
         while (parcel := await self.queue.get()) is not None:
             await self._deliver(parcel)
 
-    async def _deliver(self, parcel: Parcel) -> None:
+    async def _deliver(self, parcel: Batch) -> None:
         walk = parcel.walk
         # Another walk may have delivered a newer state of the same item since this page was read.
-        ledger = await self.state.known([issue.external_id for issue in parcel.issues])
+        ledger = await self.state.load_sent([issue.external_id for issue in parcel.issues])
         issues = [
             issue
             for issue in parcel.issues
-            if self._is_wanted(walk, issue, issue.external_id, ledger.get(issue.external_id))
+            if self._needs_upload(walk, issue, issue.external_id, ledger.get(issue.external_id))
             # What is owed is read by its id, and perhaps as a change as well: once is enough.
             if self.sent_unfinished.get(issue.external_id) != issue.revision
         ]
         by_id = {issue.external_id: issue for issue in issues}
-        self.account.count(unchanged=[each.project for each in parcel.issues if each.external_id not in by_id])
+        self.account.count(unchanged=[one.project for one in parcel.issues if one.external_id not in by_id])
         owed = self._owed_after(parcel)
         owed |= {(walk.kind, item) for item in parcel.skipped}
         owed |= {(walk.kind, int(key)) for key in parcel.due if key in self.sent_unfinished}
         self.account.skip(parcel.skipped.values())
         async for receipt in self.sink.deliver(issues):
-            owed |= self._refusals(walk.kind, receipt, by_id)
-            sent = {key: self._sent(by_id[key], due=key in parcel.due) for key in receipt.delivered}
+            owed |= self._record_rejections(walk.kind, receipt, by_id)
+            sent = {key: self._ledger_entry(by_id[key], due=key in parcel.due) for key in receipt.delivered}
             if self.resends:
                 self.sent_now.update(receipt.delivered)
             unfinished = {key: by_id[key].revision for key in receipt.delivered if key in parcel.due}
@@ -482,25 +482,25 @@ class _Run:
             await self.state.commit(self.progress, sent, [by_id[key] for key in sent])
         progress = replace(self.progress, owed=frozenset(owed))
         if parcel.last:
-            self.progress = plan.finished(progress, walk)
+            self.progress = plan.finish(progress, walk)
         else:
-            self.progress = plan.advanced(progress, walk, after=parcel.after)
+            self.progress = plan.advance(progress, walk, after=parcel.after)
         await self.state.commit(self.progress, {})
 
-    def _is_wanted(self, walk: Walk, item: Record | Issue, key: str, sent: Sent | None) -> bool:
+    def _needs_upload(self, walk: Walk, item: Record | Issue, key: str, sent: Sent | None) -> bool:
         """Return whether an item is to be sent: it is news, or sent again."""
-        if self.again or _is_news(item, sent, self.rules_version):
+        if self.again or _is_newer(item, sent, self.rules_version):
             return True
         # A node that lags behind may show an older revision here as well.
         newer = sent is not None and sent.revision > item.revision
         return bool(walk.carrying) and not newer and key not in self.sent_now
 
-    def _sent(self, issue: Issue, *, due: bool) -> Sent:
+    def _ledger_entry(self, issue: Issue, *, due: bool) -> Sent:
         # What was sent with an unfinished history is news again whenever it is read, until it is finished.
         return Sent(issue.revision, f"{self.rules_version}{HISTORY_DUE}" if due else self.rules_version)
 
-    def _owed_after(self, parcel: Parcel) -> set[tuple[str, int]]:
-        """What is still owed when this page is delivered, before its own refusals are added."""
+    def _owed_after(self, parcel: Batch) -> set[tuple[str, int]]:
+        """Return the pending retries after this page, before its own rejections."""
         walk = parcel.walk
         settled = {(walk.kind, item) for item in parcel.items}
         if walk.only and not walk.carrying:
@@ -510,7 +510,9 @@ class _Run:
                 settled |= {(walk.kind, item) for item in walk.only} - self.came
         return set(self.progress.owed) - settled
 
-    def _refusals(self, kind: str, receipt: Acknowledgement, issues: Mapping[str, Issue]) -> set[tuple[str, int]]:
+    def _record_rejections(
+        self, kind: str, receipt: Acknowledgement, issues: Mapping[str, Issue]
+    ) -> set[tuple[str, int]]:
         self.account.skip((issues[key].project, skip) for key, skip in receipt.refused)
         self.refused += len(receipt.refused)
         if self.refused > MOST_REFUSED:
@@ -527,6 +529,6 @@ def _kind(item: WorkItem) -> str:
 
 
 def _first(errors: BaseExceptionGroup[RallyAccelerateError]) -> RallyAccelerateError:
-    """The first error of a group, however deep it lies."""
+    """Return the first error of a group, at any depth."""
     first = errors.exceptions[0]
     return _first(first) if isinstance(first, BaseExceptionGroup) else first

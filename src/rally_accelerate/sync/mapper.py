@@ -45,7 +45,7 @@ class Gathered:
         self.fresh.extend(fresh)
 
     def portion(self, source: Source, *, after: int, last: bool) -> Portion | None:
-        """The next portion, or None when more has to be read first.
+        """Return the next portion, or None if more must be read first.
 
         Args:
             source: Knows how many fit.
@@ -65,12 +65,12 @@ class Gathered:
             return portion
         reached = self.fresh[fits - 1].object_id
         portion = Portion(
-            items=tuple(each for each in self.items if each <= reached),
+            items=tuple(item for item in self.items if item <= reached),
             fresh=self.fresh[:fits],
             after=reached,
             last=False,
         )
-        self.items = [each for each in self.items if each > reached]
+        self.items = [item for item in self.items if item > reached]
         self.fresh = self.fresh[fits:]
         return portion
 
@@ -83,7 +83,7 @@ SECONDS_BETWEEN_PAUSES = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parcel:
+class Batch:
     """A page that is ready to be delivered; Rally's own rows, which are large, have been let go."""
 
     walk: Walk
@@ -112,7 +112,7 @@ class Mapper:
     rules: Rules
     now: datetime | None = None
 
-    async def parcel(self, walk: Walk, items: Sequence[WorkItem], portion: Portion) -> Parcel:
+    async def map_batch(self, walk: Walk, items: Sequence[WorkItem], portion: Portion) -> Batch:
         """Return a portion of a walk as issues, with what is known of their histories."""
         issues: list[Issue] = []
         skipped: dict[int, tuple[Project | None, Skipped]] = {}
@@ -122,7 +122,7 @@ class Mapper:
         searches = self.rules.compiled.rules.has_patterns
         for item in items:
             # A search of a long text lets other threads run; other items are mapped sooner than a thread takes over.
-            match await asyncio.to_thread(self.mapped, item) if searches else self.mapped(item):
+            match await asyncio.to_thread(self.map_item, item) if searches else self.map_item(item):
                 case Skipped() as skip:
                     skipped[item.record.object_id] = (read_project(item.record.fields), skip)
                 case Issue() as issue:
@@ -133,7 +133,7 @@ class Mapper:
             if time.monotonic() - paused > SECONDS_BETWEEN_PAUSES:
                 await asyncio.sleep(0)
                 paused = time.monotonic()
-        return Parcel(
+        return Batch(
             walk=walk,
             items=portion.items,
             issues=issues,
@@ -144,7 +144,7 @@ class Mapper:
             last=portion.last,
         )
 
-    def mapped(self, item: WorkItem) -> Issue | Skipped:
+    def map_item(self, item: WorkItem) -> Issue | Skipped:
         """Return the issue that an item becomes, or why it becomes none."""
         # With the first item: most runs have none, and a container starts for each of them.
         from rally_accelerate.mapping.issue import map_work_item  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""Whether an integration's issues in Accelerate would be updated by this plug-in, or doubled.
+"""Migration check: whether an integration's issues in Accelerate would be updated or duplicated.
 
 An issue is known by the integration and by its id in the external tool (accelerate-api-notes.md#updates-and-deletion);
 which of Rally's ids an earlier plug-in took for that is seen in what it left.
@@ -46,14 +46,14 @@ class Comparison:
     #: Issues that an upload would update.
     updated: int = 0
     #: FormattedIDs of items that are there under another id: an upload would add them a second time.
-    doubled: list[str] = field(default_factory=list)
+    duplicated: list[str] = field(default_factory=list)
     #: FormattedIDs of items that Accelerate does not hold yet.
     added: list[str] = field(default_factory=list)
     #: Display ids of issues whose item Rally does not show: deleted, moved out, or out of reach.
-    left: list[str] = field(default_factory=list)
+    not_in_rally: list[str] = field(default_factory=list)
 
 
-async def compared(source: RallyClient, sink: AccelerateClient) -> Comparison:
+async def compare_identities(source: RallyClient, sink: AccelerateClient) -> Comparison:
     """Compare identities; nothing is changed on either side.
 
     Args:
@@ -68,77 +68,77 @@ async def compared(source: RallyClient, sink: AccelerateClient) -> Comparison:
     items: dict[str, str] = {}
     projects: dict[str, None] = {}
     for kind in scope.kinds:
-        walk = Walk(kind=kind, projects=tuple(sorted(each.object_id for each in scope.projects)), started_at=scope.now)
+        walk = Walk(kind=kind, projects=tuple(sorted(one.object_id for one in scope.projects)), started_at=scope.now)
         async for page in source.changed(scope, walk):
             for record in page.records:
                 items[str(record.object_id)] = record.key
                 projects.update(dict.fromkeys(_keys_of(record.fields.get("Project"))))
-    found = Comparison(items=len(items))
+    comparison = Comparison(items=len(items))
     by_key = {key.casefold(): its_id for its_id, key in items.items()}
     there: set[str] = set()
-    async for issue in _held(sink, list(projects)):
-        its_id, display = str(issue.get("_id")), str(issue.get("id") or "")
-        found.issues += 1
-        found.identities[_identity(its_id, display, items)] += 1
-        if its_id in items:
-            found.updated += 1
-            there.add(its_id)
-        elif (known := by_key.get(display.casefold()) or by_key.get(its_id.casefold())) is not None:
-            found.doubled.append(items[known])
+    async for issue in _read_issues(sink, list(projects)):
+        item_id, display = str(issue.get("_id")), str(issue.get("id") or "")
+        comparison.issues += 1
+        comparison.identities[_identity(item_id, display, items)] += 1
+        if item_id in items:
+            comparison.updated += 1
+            there.add(item_id)
+        elif (known := by_key.get(display.casefold()) or by_key.get(item_id.casefold())) is not None:
+            comparison.duplicated.append(items[known])
             there.add(known)
         else:
-            found.left.append(display or its_id)
-    found.added = [key for its_id, key in items.items() if its_id not in there]
-    return found
+            comparison.not_in_rally.append(display or item_id)
+    comparison.added = [key for its_id, key in items.items() if its_id not in there]
+    return comparison
 
 
-def _identity(its_id: str, display: str, items: Mapping[str, str]) -> Identity:
-    if its_id in items or (its_id.isdigit() and its_id != display):
+def _identity(item_id: str, display: str, items: Mapping[str, str]) -> Identity:
+    if item_id in items or (item_id.isdigit() and item_id != display):
         return Identity.OBJECT_ID
-    if its_id == display:
+    if item_id == display:
         return Identity.FORMATTED_ID
-    return Identity.OBJECT_UUID if _UUID.fullmatch(its_id) else Identity.OTHER
+    return Identity.OBJECT_UUID if _UUID.fullmatch(item_id) else Identity.OTHER
 
 
 def _keys_of(project: Any) -> list[str]:
     # What earlier plug-ins gave as a project's key is not public: its id or its name.
     if not isinstance(project, Mapping):
         return []
-    its_id = str(project.get("_ref") or "").rstrip("/").rpartition("/")[2]
-    names = (its_id, str(project.get("Name") or ""), str(project.get("_refObjectName") or ""))
+    project_id = str(project.get("_ref") or "").rstrip("/").rpartition("/")[2]
+    names = (project_id, str(project.get("Name") or ""), str(project.get("_refObjectName") or ""))
     return [name for name in names if name]
 
 
-async def _held(sink: AccelerateClient, projects: list[str]) -> AsyncIterator[Mapping[str, Any]]:
-    """The integration's issues, each once: from the list of newer servers, or project by project."""
+async def _read_issues(sink: AccelerateClient, projects: list[str]) -> AsyncIterator[Mapping[str, Any]]:
+    """Yield the integration's issues without duplicates, from the list of newer servers or project by project."""
     seen: set[str] = set()
     try:
-        async for each in _listed(sink):
-            if (key := str(each.get("_id"))) not in seen:
+        async for one in _list_issues(sink):
+            if (key := str(one.get("_id"))) not in seen:
                 seen.add(key)
-                yield each
+                yield one
     except RejectedError:
         # Older servers have no such query.
         for project in projects:
-            async for each in sink.of_project(project, documents.read_issues(("_id", "id"))):
-                if (key := str(each.get("_id"))) not in seen:
+            async for one in sink.list_project_issues(project, documents.read_issues(("_id", "id"))):
+                if (key := str(one.get("_id"))) not in seen:
                     seen.add(key)
-                    yield each
+                    yield one
 
 
-async def _listed(sink: AccelerateClient) -> AsyncIterator[Mapping[str, Any]]:
+async def _list_issues(sink: AccelerateClient) -> AsyncIterator[Mapping[str, Any]]:
     skip = 0
     known: set[str] = set()
     while True:
-        wanted = {"tenantId": sink.tenant_id, "skip": skip, "limit": ISSUES_IN_A_PAGE}
-        data = await sink.ask("issues", documents.LIST_ISSUES, {"filter": wanted})
+        filter_ = {"tenantId": sink.tenant_id, "skip": skip, "limit": ISSUES_IN_A_PAGE}
+        data = await sink.ask("issues", documents.LIST_ISSUES, {"filter": filter_})
         listed = data.get("issues")
-        page = [each for each in listed if isinstance(each, Mapping)] if isinstance(listed, list) else []
-        for each in page:
-            if (issue := own_issue(each, tracker_id=sink.tracker_id)) is not None:
+        page = [one for one in listed if isinstance(one, Mapping)] if isinstance(listed, list) else []
+        for one in page:
+            if (issue := own_issue(one, tracker_id=sink.tracker_id)) is not None:
                 yield issue
         skip += len(page)
-        fresh = {str(each.get("_id")) for each in page} - known
+        fresh = {str(one.get("_id")) for one in page} - known
         known |= fresh
         # A server that passes over nothing would answer the same page for ever.
         if len(page) < ISSUES_IN_A_PAGE or not fresh:

@@ -38,7 +38,7 @@ class Watched:
     notices: tuple[str, ...] = ()
 
 
-async def watched(source: Source, progress: Progress, scope: Scope) -> Watched:
+async def watch_names(source: Source, progress: Progress, scope: Scope) -> Watched:
     """Return the progress with the walks over items whose projects, people or tags were renamed.
 
     A service that refuses or fails does not end the run: the job is put off, with a notice.
@@ -55,18 +55,18 @@ async def watched(source: Source, progress: Progress, scope: Scope) -> Watched:
         if not _is_due(watch, kind, now=scope.now):
             continue
         if side_jobs.is_deferred(progress, job, now=scope.now):
-            notices.append(side_jobs.notice(job, progress.deferred[job]))
+            notices.append(side_jobs.deferral_notice(job, progress.deferred[job]))
             continue
         ids = sorted(watch.seen[kind])
         try:
             page = await source.names(scope, kind, ids, after=watch.after.get(kind, 0))
         except side_jobs.FAILURES as error:
-            progress = side_jobs.deferred(progress, job, error, now=scope.now)
-            notices.append(side_jobs.notice(job, progress.deferred[job]))
+            progress = side_jobs.defer(progress, job, error, now=scope.now)
+            notices.append(side_jobs.deferral_notice(job, progress.deferred[job]))
             continue
-        progress = side_jobs.done(progress, job)
-        found = _changed(watch.seen[kind], page.names)
-        walks += plan.carrying_in(scope, watch.places.get(kind, ()), list(found), since=progress.since)
+        progress = side_jobs.mark_done(progress, job)
+        found = _renamed(watch.seen[kind], page.names)
+        walks += plan.walks_carrying_in(scope, watch.places.get(kind, ()), list(found), since=progress.since)
         renamed = {**renamed, **found}
         watch = replace(
             watch,
@@ -75,10 +75,10 @@ async def watched(source: Source, progress: Progress, scope: Scope) -> Watched:
             after={**watch.after, kind: page.after},
         )
     progress = replace(progress, names=watch, unfinished=(*progress.unfinished, *walks))
-    return Watched(progress=progress, notices=(*notices, *_told(list(renamed.values()))))
+    return Watched(progress=progress, notices=(*notices, *_notices(list(renamed.values()))))
 
 
-def carried(progress: Progress, records: Iterable[Record], *, now: datetime) -> Progress:
+def record_names(progress: Progress, records: Iterable[Record], *, now: datetime) -> Progress:
     """Return the progress with the people and tags that items carry; their names are watched from now on.
 
     A name that is known already stays as it was: were it replaced by that of one item, the others would keep theirs.
@@ -100,9 +100,9 @@ def carried(progress: Progress, records: Iterable[Record], *, now: datetime) -> 
             if not isinstance(value, Mapping) or id(value) in looked_at:
                 continue
             looked_at.add(id(value))
-            kind, found = _named(name, value)
-            if found:
-                names[kind].update(found)
+            kind, learned_names = _reference_name(name, value)
+            if learned_names:
+                names[kind].update(learned_names)
                 places[kind].add((record.kind, name))
     for kind, some in names.items():
         known, known_places = watch.seen.get(kind, {}), watch.places.get(kind, frozenset())
@@ -124,8 +124,8 @@ def _of_projects(
     digests = _digests(scope.names)
     if digests.items() <= known.items():
         return watch, {}, ()
-    found = _changed(known, scope.names)
-    walks = plan.carrying_in(scope, [(kind, "Project") for kind in scope.kinds], list(found), since=since)
+    found = _renamed(known, scope.names)
+    walks = plan.walks_carrying_in(scope, [(kind, "Project") for kind in scope.kinds], list(found), since=since)
     # Those that left the scope stay known: they may come back under another name.
     return replace(watch, seen={**watch.seen, PROJECTS: _latest({**known, **digests})}), found, walks
 
@@ -136,19 +136,19 @@ def _is_due(watch: NameWatch, kind: str, *, now: datetime) -> bool:
     return bool(watch.seen.get(kind)) and (last is None or not timedelta(0) <= now - last < EVERY)
 
 
-def _named(field: str, value: Mapping[str, object]) -> tuple[str, Mapping[int, str]]:
+def _reference_name(field: str, value: Mapping[str, object]) -> tuple[str, Mapping[int, str]]:
     """Return which people or tags a value of an item names, by ObjectID."""
     if field == "Tags":
         members = value.get("_tagsNameArray")
-        found = [each for each in members if isinstance(each, Mapping)] if isinstance(members, list) else []
-        return TAGS, {its_id: tag_name(each) for each in found if (its_id := ref_id(each)) is not None}
+        names = [entry for entry in members if isinstance(entry, Mapping)] if isinstance(members, list) else []
+        return TAGS, {its_id: tag_name(entry) for entry in names if (its_id := ref_id(entry)) is not None}
     ref = parse_ref(value.get("_ref"))
     if ref is None or ref.type != "user":
         return PEOPLE, {}
     return PEOPLE, {ref.object_id: person_name(value)}
 
 
-def _changed(known: Mapping[int, str], names: Mapping[int, str]) -> dict[int, str]:
+def _renamed(known: Mapping[int, str], names: Mapping[int, str]) -> dict[int, str]:
     return {its_id: name for its_id, name in names.items() if its_id in known and known[its_id] != _digest(name)}
 
 
@@ -164,7 +164,7 @@ def _latest(seen: Mapping[int, str]) -> Mapping[int, str]:
     return dict(list(seen.items())[-MOST_REMEMBERED:]) if len(seen) > MOST_REMEMBERED else seen
 
 
-def _told(names: list[str]) -> tuple[str, ...]:
+def _notices(names: list[str]) -> tuple[str, ...]:
     if not names:
         return ()
     unique = list(dict.fromkeys(names))

@@ -1,4 +1,4 @@
-"""What to read in this run: pure decisions about walks.
+"""The plan of a sync: which walks to read. No I/O.
 
 Every lane (kind and project) has its own cursor, so a project that comes into the scope later is read whole while
 the others go on with their changes. Lanes that stand at the same cursor are asked for together: a cycle without news
@@ -36,7 +36,7 @@ FIRST_WALKS_PER_KIND = 4
 def valid_progress(
     progress: Progress, scope: Scope, *, rules_version: str, reads: frozenset[str] = frozenset()
 ) -> Progress:
-    """The progress as far as it holds for this scope and these rules.
+    """Return the part of the progress that is valid for this scope and these rules.
 
     Cursors of another workspace or filter say nothing about this one. Under new mapping rules everything is to be
     mapped and uploaded again; the ledger, keyed by rules version too, lets it through. Lanes that left the scope
@@ -53,7 +53,7 @@ def valid_progress(
             missing=progress.missing if same else {},
             listed_at=progress.listed_at if same else None,
             learned=progress.learned,
-            former=former(progress, scope),
+            former=former_projects(progress, scope),
             # Items that did not change are read and not sent: what they carry may have changed since.
             timeboxes=progress.timeboxes,
             names=progress.names,
@@ -61,7 +61,7 @@ def valid_progress(
     lanes = lanes_of(scope)
     # A project that went out of sight in the middle of a walk may come back behind the walk's place.
     unfinished = [
-        replace(walk, covers=tuple(each for each in walk.covers if each in scope.visible))
+        replace(walk, covers=tuple(project for project in walk.covers if project in scope.visible))
         for walk in progress.unfinished
     ]
     return replace(
@@ -69,11 +69,11 @@ def valid_progress(
         cursors={lane: cursor for lane, cursor in progress.cursors.items() if lane in lanes},
         unfinished=tuple(walk for walk in unfinished if walk.kind in scope.kinds and lanes.issuperset(walk.lanes)),
         owed=frozenset((kind, item) for kind, item in progress.owed if kind in scope.kinds),
-        former=former(progress, scope),
+        former=former_projects(progress, scope),
     )
 
 
-def former(progress: Progress, scope: Scope) -> frozenset[int]:
+def former_projects(progress: Progress, scope: Scope) -> frozenset[int]:
     """Return the projects that were read before and are not in the scope: their issues are still held somewhere.
 
     Args:
@@ -86,7 +86,7 @@ def former(progress: Progress, scope: Scope) -> frozenset[int]:
 
 
 def lanes_of(scope: Scope) -> frozenset[Lane]:
-    """Every lane of the scope."""
+    """Return every lane of the scope."""
     projects = [project.object_id for project in scope.projects] or [ALL_PROJECTS, *scope.visible]
     return frozenset(Lane(kind, project) for kind in scope.kinds for project in projects)
 
@@ -94,7 +94,7 @@ def lanes_of(scope: Scope) -> frozenset[Lane]:
 def walks(
     progress: Progress, scope: Scope, *, overlap: timedelta, without: frozenset[Lane] | None = None
 ) -> tuple[Walk, ...]:
-    """Every walk of this run, those first that an earlier run left unfinished.
+    """Return every walk of this sync, unfinished ones of earlier syncs first.
 
     Args:
         progress: What ``valid_progress`` returned.
@@ -109,8 +109,8 @@ def walks(
     for lane in sorted(_to_walk(progress, scope) - busy - (without or frozenset())):
         by_cursor[lane.kind, progress.cursors.get(lane)].append(lane.project)
     for kind in scope.kinds:
-        for (its_kind, cursor), projects in by_cursor.items():
-            if its_kind == kind:
+        for (walk_kind, cursor), projects in by_cursor.items():
+            if walk_kind == kind:
                 planned.extend(
                     Walk(
                         kind=kind,
@@ -130,7 +130,7 @@ def walks(
     return tuple(planned)
 
 
-def reached(progress: Progress, scope: Scope) -> datetime | None:
+def read_until(progress: Progress, scope: Scope) -> datetime | None:
     """Until when the lanes that follow changes have been read, those that are new apart; None when all are new.
 
     In a whole workspace the lanes of single projects only say that they were read once, and stay at that instant.
@@ -140,7 +140,7 @@ def reached(progress: Progress, scope: Scope) -> datetime | None:
     return min((progress.cursors[lane] for lane in lanes if lane in progress.cursors), default=None)
 
 
-def over(scope: Scope, window: Window) -> tuple[Walk, ...]:
+def walks_over(scope: Scope, window: Window) -> tuple[Walk, ...]:
     """Walks over everything in a window; they say nothing about cursors, which stay where they are."""
     projects = [project.object_id for project in scope.projects] or [ALL_PROJECTS]
     return tuple(
@@ -150,8 +150,8 @@ def over(scope: Scope, window: Window) -> tuple[Walk, ...]:
     )
 
 
-def carrying(
-    scope: Scope, field: str, timeboxes: Sequence[int], *, since: datetime | None, left: Iterable[int] = ()
+def walks_carrying(
+    scope: Scope, field: str, timeboxes: Sequence[int], *, since: datetime | None, removed: Iterable[int] = ()
 ) -> tuple[Walk, ...]:
     """Walks over the items that carry some timeboxes, which are sent again although they did not change.
 
@@ -160,15 +160,15 @@ def carrying(
         field: Where items carry them.
         timeboxes: ObjectIDs.
         since: Items that changed before are not wanted.
-        left: ObjectIDs of items that carried one of them, of whatever kind.
+        removed: ObjectIDs of items that carried one of them, of whatever kind.
     """
     places = [(kind, field) for kind in scope.kinds if not kind.startswith(_WITHOUT.get(field, ()))]
-    walks = carrying_in(scope, places, timeboxes, since=since)
-    items, first = tuple(sorted(left)), tuple(timeboxes[:MOST_CARRIED_IN_A_WALK])
+    walks = walks_carrying_in(scope, places, timeboxes, since=since)
+    items, first = tuple(sorted(removed)), tuple(timeboxes[:MOST_CARRIED_IN_A_WALK])
     return walks + tuple(replace(walk, only=items) for walk in walks if items and walk.carrying == first)
 
 
-def carrying_in(
+def walks_carrying_in(
     scope: Scope, places: Iterable[tuple[str, str]], carried: Sequence[int], *, since: datetime | None
 ) -> tuple[Walk, ...]:
     """Return walks over the items that carry something, which are sent again although they did not change.
@@ -221,20 +221,20 @@ def _by_kind(owed: Iterable[tuple[str, int]]) -> dict[str, list[int]]:
 
 
 def identity(walk: Walk) -> tuple[object, ...]:
-    """What makes two values the same walk at different points of its way."""
+    """Return a key that is the same for a walk at every position."""
     return (walk.kind, walk.projects, walk.window, walk.started_at, walk.only, walk.field, walk.carrying)
 
 
-def advanced(progress: Progress, walk: Walk, *, after: int) -> Progress:
-    """The progress when everything up to ``after`` of this walk is delivered and the walk goes on."""
+def advance(progress: Progress, walk: Walk, *, after: int) -> Progress:
+    """Return the progress after everything up to ``after`` of a walk was delivered."""
     if (walk.only and not walk.carrying) or walk.aside:
         return progress
     rest = tuple(other for other in progress.unfinished if identity(other) != identity(walk))
     return replace(progress, unfinished=(*rest, replace(walk, after=after)))
 
 
-def finished(progress: Progress, walk: Walk) -> Progress:
-    """The progress when the walk has been delivered to its end: its lanes' cursors move to when it began."""
+def finish(progress: Progress, walk: Walk) -> Progress:
+    """Return the progress after a complete walk: its cursors move to the start of the walk."""
     rest = tuple(other for other in progress.unfinished if identity(other) != identity(walk))
     cursors = {**progress.cursors, **dict.fromkeys(walk.lanes, walk.started_at)}
     return replace(progress, unfinished=rest, cursors=cursors)

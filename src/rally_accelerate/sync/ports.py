@@ -1,4 +1,4 @@
-"""The three things that a run needs, as small protocols."""
+"""The protocols that a sync needs: source, sink, state and originals."""
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -36,19 +36,19 @@ class Source(Protocol):
         ...
 
     def changed(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
-        """The walk's items, page by page, from ``walk.after`` on, ascending by ObjectID."""
+        """Yield the walk's items in pages, from ``walk.after`` on, ascending by ObjectID."""
         ...
 
     def fits(self, records: Sequence[Record]) -> int:
-        """How many of these, from the first on, fill a request for their history; 0 waits for more."""
+        """Return how many of the first records fill a history request; 0 means that more are needed."""
         ...
 
     async def history(self, scope: Scope, records: Sequence[Record]) -> list[WorkItem]:
-        """The records with their past, in the same order."""
+        """Return the records with their history, in the same order."""
         ...
 
     def told(self) -> tuple[str, ...]:
-        """Sentences about what was read that are worth telling, each once."""
+        """Return notices about what was read, each once."""
         ...
 
     async def timeboxes(self, scope: Scope, field: str, *, since: datetime, passed: Window) -> Sequence[TimeboxFacts]:
@@ -75,19 +75,19 @@ class Source(Protocol):
         ...
 
     async def projects(self) -> tuple[Workspace, tuple[Project, ...]]:
-        """The workspace of the settings and all of its projects that the user sees."""
+        """Return the configured workspace and its projects that the user can see."""
         ...
 
     def oddities(self) -> tuple[str, ...]:
-        """Sentences about what could not be read as it should, each once; complete at the end of a run."""
+        """Return notices about values that could not be read, each once; complete at the end of a sync."""
         ...
 
     async def shown(self, scope: Scope, ids: Sequence[int] | None = None) -> AbstractSet[int]:
-        """ObjectIDs of the items that the scope shows now, or of those among ``ids``; complete, or an error."""
+        """Return the ObjectIDs of all visible items of the scope, or of those among ``ids``."""
         ...
 
     async def binned(self, scope: Scope, since: datetime) -> Sequence[RecycleBinEntry]:
-        """What was put into the recycle bin since an instant."""
+        """Return what was moved to the recycle bin since an instant."""
         ...
 
     async def remains(
@@ -97,7 +97,7 @@ class Source(Protocol):
         ...
 
     async def elsewhere(self, scope: Scope, ids: Sequence[int]) -> Mapping[int, str]:
-        """The project's name of each of these items that is still there, only not in the scope."""
+        """Return the project names of items that were moved out of the scope."""
         ...
 
 
@@ -132,15 +132,15 @@ class State(Protocol):
     """What is remembered between runs. ``commit`` is all or nothing."""
 
     async def load(self) -> Progress:
-        """The progress of earlier runs, or an empty one."""
+        """Return the progress of earlier runs, or an empty one."""
         ...
 
-    async def known(self, external_ids: Sequence[str]) -> Mapping[str, Sent]:
-        """The ledger's entries for these items; unknown ones are absent."""
+    async def load_sent(self, external_ids: Sequence[str]) -> Mapping[str, Sent]:
+        """Return the ledger entries of these items; unknown ones are absent."""
         ...
 
-    async def held(self, ids: AbstractSet[int] | None = None) -> Mapping[str, str]:
-        """Under which mark (``Sent.rules_version``) items were sent, by external id.
+    async def list_versions(self, ids: AbstractSet[int] | None = None) -> Mapping[str, str]:
+        """Return the version (``Sent.rules_version``) of uploaded items, by external ID.
 
         Args:
             ids: The items that matter, where telling of all would be a labour; more may be told. None means all.
@@ -173,8 +173,8 @@ class Originals(Protocol):
         """Remember the items in place of what was kept of them before, durably, before returning."""
         ...
 
-    def kept(self) -> AsyncIterator[Sequence[WorkItem]]:
-        """Everything that is kept, some at a time; one that cannot be read is left out."""
+    def read_all(self) -> AsyncIterator[Sequence[WorkItem]]:
+        """Yield all stored items in batches; unreadable ones are omitted."""
         ...
 
 

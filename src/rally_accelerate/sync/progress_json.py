@@ -20,7 +20,7 @@ from rally_accelerate.model.progress import (
 
 
 def progress_to_json(progress: Progress) -> dict[str, Any]:
-    """The progress as JSON-ready values; instants as ISO texts with their offset."""
+    """Convert the progress to JSON-ready values; instants are ISO texts with their offset."""
     return {
         "scope": progress.scope,
         "rulesVersion": progress.rules_version,
@@ -50,19 +50,19 @@ def progress_to_json(progress: Progress) -> dict[str, Any]:
         "since": progress.since.isoformat() if progress.since else None,
         "deferred": {
             job: {
-                "until": each.until.isoformat(),
-                "failures": each.failures,
-                "reason": each.reason,
-                "since": each.since.isoformat() if each.since else None,
+                "until": entry.until.isoformat(),
+                "failures": entry.failures,
+                "reason": entry.reason,
+                "since": entry.since.isoformat() if entry.since else None,
             }
-            for job, each in progress.deferred.items()
+            for job, entry in progress.deferred.items()
         },
         "unmarked": [
             {"reason": reason, "items": [item for item, _ in items]}
             for reason, items in groupby(sorted(progress.unmarked.items(), key=_by_reason), key=_reason)
         ],
         "resynced": progress.resynced.isoformat() if progress.resynced else None,
-        "learned": _learned_to_json(progress.learned),
+        "learned": _metadata_to_json(progress.learned),
         "empty": {"key": progress.empty.key, "cause": progress.empty.cause} if progress.empty else None,
         "former": sorted(progress.former),
         "timeboxes": _watch_to_json(progress.timeboxes),
@@ -117,7 +117,7 @@ def progress_from_json(data: Mapping[str, Any]) -> Progress:
             },
             unmarked={item: row["reason"] for row in data.get("unmarked", ()) for item in row["items"]},
             resynced=_instant(data.get("resynced")),
-            learned=_learned_from_json(data.get("learned")),
+            learned=_metadata_from_json(data.get("learned")),
             empty=Empty(empty["key"], empty["cause"]) if (empty := data.get("empty")) else None,
             former=frozenset(data.get("former", ())),
             timeboxes=_watch_from_json(data.get("timeboxes")),
@@ -168,7 +168,7 @@ def _names_from_json(data: Mapping[str, Any] | None) -> NameWatch | None:
     )
 
 
-def _learned_to_json(learned: Learned | None) -> dict[str, Any] | None:
+def _metadata_to_json(learned: Learned | None) -> dict[str, Any] | None:
     if learned is None:
         return None
     return {
@@ -179,7 +179,7 @@ def _learned_to_json(learned: Learned | None) -> dict[str, Any] | None:
     }
 
 
-def _learned_from_json(data: Mapping[str, Any] | None) -> Learned | None:
+def _metadata_from_json(data: Mapping[str, Any] | None) -> Learned | None:
     if not data:
         return None
     return Learned(
@@ -195,22 +195,22 @@ def _learned_from_json(data: Mapping[str, Any] | None) -> Learned | None:
     )
 
 
-def _kind_and_cursor(each: tuple[Lane, datetime]) -> tuple[str, datetime]:
-    lane, cursor = each
+def _kind_and_cursor(entry: tuple[Lane, datetime]) -> tuple[str, datetime]:
+    lane, cursor = entry
     return lane.kind, cursor
 
 
-def _order(each: tuple[Lane, datetime]) -> tuple[str, datetime, int]:
-    lane, cursor = each
+def _order(entry: tuple[Lane, datetime]) -> tuple[str, datetime, int]:
+    lane, cursor = entry
     return lane.kind, cursor, lane.project
 
 
-def _reason(each: tuple[int, str]) -> str:
-    return each[1]
+def _reason(entry: tuple[int, str]) -> str:
+    return entry[1]
 
 
-def _by_reason(each: tuple[int, str]) -> tuple[str, int]:
-    item, reason = each
+def _by_reason(entry: tuple[int, str]) -> tuple[str, int]:
+    item, reason = entry
     return reason, item
 
 

@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from rally_accelerate.accelerate.integration_state import instant
-from rally_accelerate.accelerate.payload import READ_BACK, READ_BACK_LISTS, Retirement, completed, item_in
+from rally_accelerate.accelerate.payload import READ_BACK, READ_BACK_LISTS, Retirement, complete_document, item_in
 from rally_accelerate.config.model import Properties
 from rally_accelerate.mapping.rule_targets import EXTENDED
 from rally_accelerate.mapping.rules import Rules, get_history_field, list_labels
@@ -74,52 +74,64 @@ class Completer:
         Raises:
             RallyAccelerateError: Rally or Accelerate cannot be asked.
         """
-        found = Documents()
-        kept = await self.state.documents([str(item) for item in removed])
-        found.complete.update((int(key), document) for key, document in kept.items())
-        lacking = {item: at for item, at in removed.items() if item not in found.complete}
+        result = Documents()
+        stored = await self.state.documents([str(item) for item in removed])
+        result.complete.update((int(key), document) for key, document in stored.items())
+        lacking = {item: at for item, at in removed.items() if item not in result.complete}
         if not lacking:
-            return found
+            return result
         projects = project_keys(self.scope, self.former)
-        held = await self.sink.read_back([str(item) for item in lacking], projects=projects)
-        found.absent.update(item for item in lacking if str(item) not in held)
-        lacking = {item: at for item, at in lacking.items() if str(item) in held}
+        issues = await self.sink.read_back([str(item) for item in lacking], projects=projects)
+        result.absent.update(item for item in lacking if str(item) not in issues)
+        lacking = {item: at for item, at in lacking.items() if str(item) in issues}
         counts = await self.state.comments([str(item) for item in lacking])
         commented = {int(key) for key, count in counts.items() if count}
         unknown = {item for item in lacking if str(item) not in counts}
         # A history is complete when it reaches to what was uploaded last: the removal itself is known already.
-        needed = {item: min(at, instant(held[str(item)].get("lastUpdate")) or at) for item, at in lacking.items()}
+        needed = {item: min(at, instant(issues[str(item)].get("lastUpdate")) or at) for item, at in lacking.items()}
         remains = await self.source.remains(self.scope, needed, commented=commented | unknown)
         for item in lacking:
-            self._put_together(
-                item, remains.get(item, RemovedItem()), held[str(item)], comments=counts.get(str(item)), found=found
+            self._complete(
+                item,
+                remains.get(item, RemovedItem()),
+                issues[str(item)],
+                comments=counts.get(str(item)),
+                documents=result,
             )
-        return found
+        return result
 
-    def _put_together(
-        self, item: int, its: RemovedItem, held: Mapping[str, Any], *, comments: int | None, found: Documents
+    def _complete(
+        self,
+        item: int,
+        remains: RemovedItem,
+        existing: Mapping[str, Any],
+        *,
+        comments: int | None,
+        documents: Documents,
     ) -> None:
-        if its.item is None:
-            if its.reason:
-                found.incomplete[item] = its.reason
+        if remains.item is None:
+            if remains.reason:
+                documents.incomplete[item] = remains.reason
             else:
-                found.later.add(item)
+                documents.later.add(item)
             return
-        if not its.lists_comments and self._reads_more():
+        if not remains.lists_comments and self._reads_more():
             # Snapshots alone do not tell what these rules read.
-            found.incomplete[item] = OWN_RULES
+            documents.incomplete[item] = OWN_RULES
             return
-        issue = self.mapped(its.item)
+        issue = self.mapped(remains.item)
         if isinstance(issue, Skipped):
-            found.incomplete[item] = issue.reason
-        elif not {*READ_BACK, *READ_BACK_LISTS} <= held.keys():
-            found.incomplete[item] = NOT_RETURNED
-        elif not (its.lists_comments or "comments" in held) and (comments is None or len(issue.comments) < comments):
-            found.incomplete[item] = NO_COMMENTS
+            documents.incomplete[item] = issue.reason
+        elif not {*READ_BACK, *READ_BACK_LISTS} <= existing.keys():
+            documents.incomplete[item] = NOT_RETURNED
+        elif not (remains.lists_comments or "comments" in existing) and (
+            comments is None or len(issue.comments) < comments
+        ):
+            documents.incomplete[item] = NO_COMMENTS
         else:
-            found.complete[item] = completed(item_in(issue), held)
-            if its.deleted_at is not None:
-                found.deleted_at[item] = its.deleted_at
+            documents.complete[item] = complete_document(item_in(issue), existing)
+            if remains.deleted_at is not None:
+                documents.deleted_at[item] = remains.deleted_at
 
     def _reads_more(self) -> bool:
         """Return whether rules fill what Accelerate does not return from what snapshots do not tell."""
@@ -142,7 +154,7 @@ def project_keys(scope: Scope, former: Collection[int] = ()) -> list[str]:
         former: ObjectIDs of projects that left the scope.
     """
     projects = {project.object_id for project in (*scope.projects, *scope.closed)} | scope.visible | set(former)
-    return [str(each) for each in sorted(projects)]
+    return [str(entry) for entry in sorted(projects)]
 
 
 #: ``removalCap`` unless it is set: both must be exceeded.
@@ -165,9 +177,9 @@ class Cap:
     items: int = CAP_ITEMS
     share: float = CAP_SHARE
 
-    def stops(self, going: int, *, held: int) -> bool:
-        """Whether so many of the items that are held must not go unasked."""
-        return going > self.items and going > self.share * held
+    def is_exceeded(self, going: int, *, total: int) -> bool:
+        """Return whether so many removals exceed the limit."""
+        return going > self.items and going > self.share * total
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,9 +187,9 @@ class Sighting:
     """What the listings of one run showed."""
 
     #: Items that are held and not marked as gone.
-    held: AbstractSet[int]
+    uploaded: AbstractSet[int]
     #: Items that are marked as gone.
-    gone: AbstractSet[int]
+    marked: AbstractSet[int]
     #: Which items a complete listing covered; the whole ledger, or the suspects only.
     looked_for: AbstractSet[int]
     #: Which of them it showed.
@@ -198,36 +210,36 @@ class Decision:
     returned: frozenset[int]
 
 
-def decide(sighting: Sighting, suspected: Mapping[int, datetime], *, now: datetime) -> Decision:
-    """What is gone, what may be, and what came back.
+def decide_removals(sighting: Sighting, suspected: Mapping[int, datetime], *, now: datetime) -> Decision:
+    """Decide which items are removed, which are suspected, and which returned.
 
     Args:
         sighting: What was looked for in this run, and seen.
         suspected: Items missed in an earlier run, with the instant.
         now: The service's clock in this run.
     """
-    missed = (sighting.looked_for & sighting.held) - sighting.seen
+    missed = (sighting.looked_for & sighting.uploaded) - sighting.seen
     # Suspects were missed by another run. Instants do not part two runs: the clock tells whole seconds.
     confirmed = frozenset(missed & suspected.keys())
     rest = {item: suspected.get(item, now) for item in missed - confirmed}
     # The recycle bin's word is a suspicion: an item may have been restored meanwhile.
-    rest |= {item: suspected.get(item, now) for item in (sighting.binned & sighting.held) - sighting.looked_for}
+    rest |= {item: suspected.get(item, now) for item in (sighting.binned & sighting.uploaded) - sighting.looked_for}
     # What was not looked for stays what it was.
-    rest |= {item: at for item, at in suspected.items() if item in sighting.held - sighting.looked_for}
+    rest |= {item: at for item, at in suspected.items() if item in sighting.uploaded - sighting.looked_for}
     return Decision(
-        confirmed=confirmed, suspected=rest, returned=frozenset(sighting.gone & sighting.looked_for & sighting.seen)
+        confirmed=confirmed, suspected=rest, returned=frozenset(sighting.marked & sighting.looked_for & sighting.seen)
     )
 
 
 def listing_is_due(listed_at: datetime | None, *, now: datetime, every: timedelta) -> bool:
-    """Whether everything has to be listed again."""
+    """Return whether a full listing is due."""
     return listed_at is None or now - listed_at >= every
 
 
 log = logging.getLogger(__name__)
 
 #: So many items are named in a notice.
-NAMED = 5
+MAX_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,8 +257,8 @@ class Removal:
     approved: bool = False
 
 
-def removal_of(properties: Properties) -> Removal:
-    """What an integration's properties say."""
+def removal_settings(properties: Properties) -> Removal:
+    """Return the removal settings of an integration."""
     words = properties.removed_status
     keep = [word.lower() for word in words] == ["keep"]
     items, share = properties.removal_cap
@@ -270,7 +282,9 @@ class Settled:
     notices: tuple[str, ...] = ()
 
 
-async def settle(progress: Progress, *, removal: Removal, looked_at: datetime | None, completer: Completer) -> Settled:
+async def mark_removed(
+    progress: Progress, *, removal: Removal, looked_at: datetime | None, completer: Completer
+) -> Settled:
     """Find removed items and give their issues a last status.
 
     A service that refuses or fails does not end the run: the job is put off, with a notice.
@@ -285,7 +299,7 @@ async def settle(progress: Progress, *, removal: Removal, looked_at: datetime | 
     if removal.statuses is None:
         return Settled(progress=replace(progress, missing={}, unmarked={}, deferred={}, listed_at=now))
     if side_jobs.is_deferred(progress, side_jobs.REMOVALS, now=now):
-        return _settled(progress)
+        return _finish(progress)
     settling = _Settling(
         source=completer.source,
         sink=completer.sink,
@@ -296,11 +310,11 @@ async def settle(progress: Progress, *, removal: Removal, looked_at: datetime | 
         completer=completer,
     )
     if looked_at is not None:
-        looked_at = side_jobs.since(progress, side_jobs.REMOVALS, looked_at)
+        looked_at = side_jobs.due_since(progress, side_jobs.REMOVALS, looked_at)
     try:
         return await settling.settle(looked_at)
     except side_jobs.FAILURES as error:
-        return _settled(side_jobs.deferred(progress, side_jobs.REMOVALS, error, now=now, since=looked_at))
+        return _finish(side_jobs.defer(progress, side_jobs.REMOVALS, error, now=now, since=looked_at))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -329,22 +343,22 @@ class _Settling:
         full = listing_is_due(self.progress.listed_at, now=now, every=every)
         if not (full or self.bin or self.progress.missing):
             # A quiet run does not even look through the ledger.
-            return _settled(side_jobs.done(self.progress, side_jobs.REMOVALS))
-        marks = await self.state.held(None if full else self.bin.keys() | self.progress.missing.keys())
-        gone = {int(key) for key, mark in marks.items() if mark.endswith(REMOVED_MARK)}
-        held = {int(key) for key in marks} - gone
-        looked_for = held | gone if full else set(self.progress.missing) & held
+            return _finish(side_jobs.mark_done(self.progress, side_jobs.REMOVALS))
+        marks = await self.state.list_versions(None if full else self.bin.keys() | self.progress.missing.keys())
+        marked = {int(key) for key, mark in marks.items() if mark.endswith(REMOVED_MARK)}
+        uploaded = {int(key) for key in marks} - marked
+        looked_for = uploaded | marked if full else set(self.progress.missing) & uploaded
         seen = await self.source.shown(self.scope, None if full else sorted(looked_for)) if looked_for else set()
         suspected = self.progress.missing
-        decision = decide(
-            Sighting(held=held, gone=gone, looked_for=looked_for, seen=seen, binned=self.bin.keys()),
+        decision = decide_removals(
+            Sighting(uploaded=uploaded, marked=marked, looked_for=looked_for, seen=seen, binned=self.bin.keys()),
             suspected,
             now=now,
         )
         unmarked = {
             item: reason
             for item, reason in self.progress.unmarked.items()
-            if item not in seen and (item in held or not full)
+            if item not in seen and (item in uploaded or not full)
         }
         self.progress = replace(
             self.progress,
@@ -357,32 +371,34 @@ class _Settling:
             owed = {(kind, item) for kind in self.scope.kinds for item in decision.returned}
             self.progress = replace(self.progress, owed=self.progress.owed | owed)
         # What could not be marked before must not stop the others.
-        going, everything = len(decision.confirmed - unmarked.keys()), len(held)
-        if not full and self.removal.cap.stops(going, held=everything):
+        going, everything = len(decision.confirmed - unmarked.keys()), len(uploaded)
+        if not full and self.removal.cap.is_exceeded(going, total=everything):
             # What was told may have been a part only.
-            everything = len(await self.state.held())
-        if self.removal.cap.stops(going, held=everything) and not self.removal.approved:
+            everything = len(await self.state.list_versions())
+        if self.removal.cap.is_exceeded(going, total=everything) and not self.removal.approved:
             # They stay suspected, so that an approved run can take them.
             missing = {**self.progress.missing, **dict.fromkeys(decision.confirmed, now)}
-            progress = side_jobs.done(replace(self.progress, missing=missing), side_jobs.REMOVALS)
-            return _settled(progress, withheld=going, notices=[_too_many(going, everything, self.removal.cap)])
+            progress = side_jobs.mark_done(replace(self.progress, missing=missing), side_jobs.REMOVALS)
+            return _finish(progress, withheld=going, notices=[_limit_notice(going, everything, self.removal.cap)])
         if decision.confirmed:
             await self._mark({item: suspected.get(item, now) for item in sorted(decision.confirmed)})
-        return _settled(side_jobs.done(self.progress, side_jobs.REMOVALS), removed=self.removed, notices=self.notices)
+        return _finish(
+            side_jobs.mark_done(self.progress, side_jobs.REMOVALS), removed=self.removed, notices=self.notices
+        )
 
     async def _look_into_bin(self, since: datetime) -> None:
         """Read the recycle bin, unless it was refused a short time ago."""
         now = self.scope.now
         if side_jobs.is_deferred(self.progress, side_jobs.BIN, now=now):
             return
-        since = side_jobs.since(self.progress, side_jobs.BIN, since)
+        since = side_jobs.due_since(self.progress, side_jobs.BIN, since)
         try:
             entries = await self.source.binned(self.scope, since)
         except side_jobs.FAILURES as error:
-            self.progress = side_jobs.deferred(self.progress, side_jobs.BIN, error, now=now, since=since)
+            self.progress = side_jobs.defer(self.progress, side_jobs.BIN, error, now=now, since=since)
             return
-        self.progress = side_jobs.done(self.progress, side_jobs.BIN)
-        self.bin.update((each.object_id, each) for each in entries)
+        self.progress = side_jobs.mark_done(self.progress, side_jobs.BIN)
+        self.bin.update((entry.object_id, entry) for entry in entries)
 
     async def _mark(self, missed: Mapping[int, datetime]) -> None:
         """Give the issues of removed items their last status, as far as complete documents can be made.
@@ -395,10 +411,10 @@ class _Settling:
             # The bin was asked for a short time only: what it named in an earlier run is looked up again.
             await self._look_into_bin(now - self.removal.every - timedelta(days=1))
         removed_at = {item: self.bin[item].instant if item in self.bin else at for item, at in missed.items()}
-        found = await self.completer.documents(removed_at)
+        documents = await self.completer.documents(removed_at)
         retirements: list[Retirement] = []
-        for item, document in sorted(found.complete.items()):
-            entry, deleted_at = self.bin.get(item), found.deleted_at.get(item)
+        for item, document in sorted(documents.complete.items()):
+            entry, deleted_at = self.bin.get(item), documents.deleted_at.get(item)
             deleted = entry is not None or deleted_at is not None
             retirements.append(
                 Retirement(
@@ -410,22 +426,22 @@ class _Settling:
                     document=document,
                 )
             )
-        unmarked = {item: reason for item, reason in self.progress.unmarked.items() if item not in found.absent}
+        unmarked = {item: reason for item, reason in self.progress.unmarked.items() if item not in documents.absent}
         self.progress = replace(
             self.progress,
-            unmarked={**unmarked, **found.incomplete},
-            missing={**self.progress.missing, **{item: missed[item] for item in found.later}},
+            unmarked={**unmarked, **documents.incomplete},
+            missing={**self.progress.missing, **{item: missed[item] for item in documents.later}},
         )
-        sent = await self.state.known([str(item) for item in missed])
-        await self.state.commit(self.progress, _marked(sent, [str(item) for item in found.absent]))
+        sent = await self.state.load_sent([str(item) for item in missed])
+        await self.state.commit(self.progress, _removed_entries(sent, [str(item) for item in documents.absent]))
         async for receipt in self.sink.retire(retirements):
             refused = {int(key): skip.reason for key, skip in receipt.refused}
             accepted = {int(key) for key in receipt.delivered}
             unmarked = {item: reason for item, reason in self.progress.unmarked.items() if item not in accepted}
             self.progress = replace(self.progress, unmarked={**unmarked, **refused})
-            self.removed.extend(_project_in(found.complete[item]) for item in sorted(accepted))
-            await self.state.commit(self.progress, _marked(sent, receipt.delivered))
-        await self._name_places([item for item in found.complete if item not in self.bin])
+            self.removed.extend(_project_in(documents.complete[item]) for item in sorted(accepted))
+            await self.state.commit(self.progress, _removed_entries(sent, receipt.delivered))
+        await self._name_places([item for item in documents.complete if item not in self.bin])
 
     async def _name_places(self, items: Sequence[int]) -> None:
         """Tell where items are now that left the scope: a service that does not answer this is no obstacle."""
@@ -434,25 +450,25 @@ class _Settling:
         except side_jobs.FAILURES as error:
             log.info("where removed items are now cannot be read: %s", error)
             return
-        self.notices.extend(_moved(places))
+        self.notices.extend(_moved_notices(places))
 
 
-def _settled(
+def _finish(
     progress: Progress, *, removed: Sequence[Project | None] = (), withheld: int = 0, notices: Sequence[str] = ()
 ) -> Settled:
-    told = (*notices, *_unmarked(progress.unmarked), *side_jobs.notices(progress))
-    return Settled(progress=progress, removed=removed, withheld=withheld, notices=told)
+    all_notices = (*notices, *_unmarked_notices(progress.unmarked), *side_jobs.deferral_notices(progress))
+    return Settled(progress=progress, removed=removed, withheld=withheld, notices=all_notices)
 
 
 def _project_in(document: Mapping[str, Any]) -> Project | None:
     """Return the project that an issue was uploaded with."""
-    its = document.get("project")
-    if not isinstance(its, Mapping) or not its.get("id"):
+    project = document.get("project")
+    if not isinstance(project, Mapping) or not project.get("id"):
         return None
-    return Project(id=str(its["id"]), name=str(its.get("name") or its["id"]))
+    return Project(id=str(project["id"]), name=str(project.get("name") or project["id"]))
 
 
-def _marked(sent: Mapping[str, Sent], keys: Iterable[str]) -> dict[str, Sent]:
+def _removed_entries(sent: Mapping[str, Sent], keys: Iterable[str]) -> dict[str, Sent]:
     return {
         key: Sent(sent[key].revision, f"{sent[key].rules_version.removesuffix(REMOVED_MARK)}{REMOVED_MARK}")
         for key in keys
@@ -460,26 +476,26 @@ def _marked(sent: Mapping[str, Sent], keys: Iterable[str]) -> dict[str, Sent]:
     }
 
 
-def _unmarked(unmarked: Mapping[int, str]) -> tuple[str, ...]:
+def _unmarked_notices(unmarked: Mapping[int, str]) -> tuple[str, ...]:
     """Return one sentence about the items whose issues stay as they are."""
     if not unmarked:
         return ()
-    shown = ", ".join(str(item) for item in sorted(unmarked)[:NAMED])
-    more = f" and {len(unmarked) - NAMED} more" if len(unmarked) > NAMED else ""
+    listed = ", ".join(str(item) for item in sorted(unmarked)[:MAX_NAMED])
+    more = f" and {len(unmarked) - MAX_NAMED} more" if len(unmarked) > MAX_NAMED else ""
     reasons = "; ".join(dict.fromkeys(reason.rstrip(".") for _, reason in sorted(unmarked.items())))
-    return (f"Removed items whose issues could not be marked: {shown}{more} ({reasons}).",)
+    return (f"Removed items whose issues could not be marked: {listed}{more} ({reasons}).",)
 
 
-def _moved(places: Mapping[int, str]) -> tuple[str, ...]:
+def _moved_notices(places: Mapping[int, str]) -> tuple[str, ...]:
     names = sorted({name for name in places.values() if name})
     if not names:
         return ()
-    return (f"{len(places)} items moved out of the selected projects, to: {', '.join(names[:5])}.",)
+    return (f"{len(places)} items moved out of the selected projects and are now in: {', '.join(names[:5])}.",)
 
 
-def _too_many(going: int, held: int, cap: Cap) -> str:
+def _limit_notice(going: int, total: int, cap: Cap) -> str:
     return (
-        f"{going:,} of {held:,} items would be marked as removed, which exceeds the limit of {cap.items} items and "
+        f"{going:,} of {total:,} items would be marked as removed, which exceeds the limit of {cap.items} items and "
         f"{cap.share:.0%} (removalCap). Nothing was marked. Check workspace, projects, types, query and the "
         "access of the Rally user. If the removal is right, run once with --approve-removal or approveRemoval."
     )

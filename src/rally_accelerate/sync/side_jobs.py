@@ -42,12 +42,12 @@ _TEXTS: Mapping[str, str] = {
 
 def is_deferred(progress: Progress, job: str, *, now: datetime) -> bool:
     """Return whether a job is not to be tried yet."""
-    found = progress.deferred.get(job)
+    deferral = progress.deferred.get(job)
     # A clock that was far ahead when the job failed must not put it off for years.
-    return found is not None and now < found.until <= now + LONGEST
+    return deferral is not None and now < deferral.until <= now + LONGEST
 
 
-def deferred(
+def defer(
     progress: Progress, job: str, error: RallyAccelerateError, *, now: datetime, since: datetime | None = None
 ) -> Progress:
     """Return the progress with a failed job put off.
@@ -62,7 +62,7 @@ def deferred(
     before = progress.deferred.get(job)
     failures = before.failures + 1 if before else 1
     first = AFTER_TROUBLE if isinstance(error, TransientError) else AFTER_REFUSAL
-    earliest = min((each for each in (since, before.since if before else None) if each is not None), default=None)
+    earliest = min((one for one in (since, before.since if before else None) if one is not None), default=None)
     entry = Deferral(
         until=now + min(LONGEST, first * 2 ** min(failures - 1, 10)),
         failures=failures,
@@ -72,23 +72,23 @@ def deferred(
     return replace(progress, deferred={**progress.deferred, job: entry})
 
 
-def done(progress: Progress, job: str) -> Progress:
+def mark_done(progress: Progress, job: str) -> Progress:
     """Return the progress with a job that succeeded."""
-    return replace(progress, deferred={name: each for name, each in progress.deferred.items() if name != job})
+    return replace(progress, deferred={name: entry for name, entry in progress.deferred.items() if name != job})
 
 
-def since(progress: Progress, job: str, otherwise: datetime) -> datetime:
+def due_since(progress: Progress, job: str, otherwise: datetime) -> datetime:
     """Return the instant since which a job has to be done, with what it missed while it was put off."""
-    found = progress.deferred.get(job)
-    return min(found.since, otherwise) if found is not None and found.since is not None else otherwise
+    deferral = progress.deferred.get(job)
+    return min(deferral.since, otherwise) if deferral is not None and deferral.since is not None else otherwise
 
 
-def notice(job: str, deferral: Deferral) -> str:
+def deferral_notice(job: str, deferral: Deferral) -> str:
     """Return a sentence about a job that is put off, with the service's own words."""
-    said = deferral.reason.rstrip(".")
-    return f"{_TEXTS.get(job, job)}: {said}. Next attempt after {deferral.until:%Y-%m-%d %H:%M} UTC."
+    reason = deferral.reason.rstrip(".")
+    return f"{_TEXTS.get(job, job)}: {reason}. Next attempt after {deferral.until:%Y-%m-%d %H:%M} UTC."
 
 
-def notices(progress: Progress) -> tuple[str, ...]:
+def deferral_notices(progress: Progress) -> tuple[str, ...]:
     """Return one sentence for each job that is put off."""
-    return tuple(notice(job, each) for job, each in sorted(progress.deferred.items()))
+    return tuple(deferral_notice(job, entry) for job, entry in sorted(progress.deferred.items()))

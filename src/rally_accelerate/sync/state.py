@@ -44,7 +44,7 @@ DOCUMENT_NOW = """
 INSERT INTO documents (owner, item, content) VALUES (?, ?, ?)
 ON CONFLICT (owner, item) DO UPDATE SET content = excluded.content
 """
-DOCUMENT_GONE = "DELETE FROM documents WHERE owner = ? AND item = ?"
+WITHOUT_DOCUMENT = "DELETE FROM documents WHERE owner = ? AND item = ?"
 PROGRESS_NOW = """
 INSERT INTO progress (owner, value) VALUES (?, ?) ON CONFLICT (owner) DO UPDATE SET value = excluded.value
 """
@@ -68,15 +68,15 @@ class MemoryState:
         self.uploaded: dict[str, Issue] = {}
 
     async def load(self) -> Progress:
-        """The progress of earlier runs."""
+        """Return the progress of earlier runs."""
         return self.progress
 
-    async def known(self, external_ids: Sequence[str]) -> Mapping[str, Sent]:
-        """The ledger's entries for these items."""
+    async def load_sent(self, external_ids: Sequence[str]) -> Mapping[str, Sent]:
+        """Return the ledger entries of these items."""
         return {key: self.ledger[key] for key in external_ids if key in self.ledger}
 
-    async def held(self, ids: AbstractSet[int] | None = None) -> Mapping[str, str]:
-        """Under which mark every item was sent; all are told as easily as some."""
+    async def list_versions(self, ids: AbstractSet[int] | None = None) -> Mapping[str, str]:
+        """Return the version of every uploaded item."""
         del ids
         return {key: sent.rules_version for key, sent in self.ledger.items()}
 
@@ -146,7 +146,7 @@ class StateFile:
         self._release()
 
     def of(self, owner: str) -> "FileState":
-        """The state of one integration.
+        """Return the state of one integration.
 
         Args:
             owner: What tells it from others: whatever, when changed, makes the remembered work meaningless.
@@ -160,7 +160,7 @@ class StateFile:
         return FileState(self, key)
 
     def ask(self, query: str, values: Sequence[object] = ()) -> list[Any]:
-        """The rows that a query gives.
+        """Return the rows of a query.
 
         Raises:
             StoreError: The file cannot be read.
@@ -202,8 +202,8 @@ class StateFile:
             ) from error
 
     def _refuse_newer(self) -> None:
-        (found,) = self._db.execute("PRAGMA user_version").fetchone()
-        if found > FORMAT:
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version > FORMAT:
             raise StoreError(
                 f"the state file {self.path} was written by a newer version of rally-accelerate",
                 hint="Update rally-accelerate, or choose another file with --state.",
@@ -265,59 +265,59 @@ class FileState:
         self._owner = key
 
     async def load(self) -> Progress:
-        """The progress of earlier runs, or an empty one."""
+        """Return the progress of earlier runs, or an empty one."""
         rows = self._file.ask("SELECT value FROM progress WHERE owner = ?", [self._owner])
         return progress_from_json(json.loads(rows[0][0])) if rows else Progress()
 
-    async def known(self, external_ids: Sequence[str]) -> Mapping[str, Sent]:
-        """The ledger's entries for these items."""
-        found: dict[str, Sent] = {}
+    async def load_sent(self, external_ids: Sequence[str]) -> Mapping[str, Sent]:
+        """Return the ledger entries of these items."""
+        entries: dict[str, Sent] = {}
         for start in range(0, len(external_ids), KEYS_IN_A_QUERY):
             keys = external_ids[start : start + KEYS_IN_A_QUERY]
             marks = ",".join("?" * len(keys))
             # The marks are our own question marks; every value is bound.
             query = f"SELECT item, revision, rules_version FROM sent WHERE owner = ? AND item IN ({marks})"  # noqa: S608
             for item, revision, rules_version in self._file.ask(query, [self._owner, *keys]):
-                found[item] = Sent(SourceRevision.parse(revision), rules_version)
-        return found
+                entries[item] = Sent(SourceRevision.parse(revision), rules_version)
+        return entries
 
-    async def held(self, ids: AbstractSet[int] | None = None) -> Mapping[str, str]:
-        """Under which mark every item was sent; all are told as easily as some."""
+    async def list_versions(self, ids: AbstractSet[int] | None = None) -> Mapping[str, str]:
+        """Return the version of every uploaded item."""
         del ids
         rows = self._file.ask("SELECT item, rules_version FROM sent WHERE owner = ?", [self._owner])
         return dict(rows)
 
     async def documents(self, external_ids: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
         """Return the last upload of each item, where it is kept."""
-        found: dict[str, Mapping[str, Any]] = {}
+        result: dict[str, Mapping[str, Any]] = {}
         if not self._file.ask("SELECT 1 FROM sqlite_master WHERE name = 'documents'"):
             # A file of an earlier version that is only read.
-            return found
+            return result
         for key in external_ids:
             query = "SELECT content FROM documents WHERE owner = ? AND item = ?"
             for (content,) in self._file.ask(query, [self._owner, key]):
-                document = _unpacked(content)
+                document = _decompress(content)
                 if document is not None:
-                    found[key] = document
-        return found
+                    result[key] = document
+        return result
 
     async def comments(self, external_ids: Sequence[str]) -> Mapping[str, int]:
         """Return how many comments the last upload of each item had, where it is kept."""
-        found = await self.documents(external_ids)
-        return {key: len(document.get("comments") or ()) for key, document in found.items()}
+        counts = await self.documents(external_ids)
+        return {key: len(document.get("comments") or ()) for key, document in counts.items()}
 
     async def commit(self, progress: Progress, sent: Mapping[str, Sent], uploaded: Sequence[Issue] = ()) -> None:
         """Remember all of it in one transaction."""
         room = self._file.size() < MOST_FILE_BYTES if uploaded else False
-        packed = {issue.external_id: _packed(issue) if room else b"" for issue in uploaded}
-        kept = {item: content for item, content in packed.items() if 0 < len(content) <= MOST_DOCUMENT_BYTES}
+        packed = {issue.external_id: _compress(issue) if room else b"" for issue in uploaded}
+        documents = {item: content for item, content in packed.items() if 0 < len(content) <= MOST_DOCUMENT_BYTES}
         # An older document must not be taken for the last one; of a removed item none is needed any more.
-        dropped = [item for item in packed if item not in kept]
+        dropped = [item for item in packed if item not in documents]
         dropped += [item for item, entry in sent.items() if entry.rules_version.endswith(REMOVED_MARK)]
         self._file.write(
             [
-                (DOCUMENT_NOW, [(self._owner, item, content) for item, content in kept.items()]),
-                (DOCUMENT_GONE, [(self._owner, item) for item in dropped]),
+                (DOCUMENT_NOW, [(self._owner, item, content) for item, content in documents.items()]),
+                (WITHOUT_DOCUMENT, [(self._owner, item) for item in dropped]),
                 (
                     SENT_NOW,
                     [(self._owner, item, str(entry.revision), entry.rules_version) for item, entry in sent.items()],
@@ -330,15 +330,15 @@ class FileState:
         )
 
 
-def _packed(issue: Issue) -> bytes:
+def _compress(issue: Issue) -> bytes:
     """Return an upload as compressed JSON; the quickest level makes hardly more than the best."""
     return zlib.compress(payload.pack(issue).body, 1)
 
 
-def _unpacked(content: bytes) -> Mapping[str, Any] | None:
+def _decompress(content: bytes) -> Mapping[str, Any] | None:
     """Return what ``_packed`` was made of; None when it is damaged."""
     try:
-        found = orjson.loads(zlib.decompress(content))
+        document = orjson.loads(zlib.decompress(content))
     except (zlib.error, orjson.JSONDecodeError):
         return None
-    return found if isinstance(found, dict) else None
+    return document if isinstance(document, dict) else None

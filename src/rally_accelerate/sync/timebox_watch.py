@@ -24,7 +24,7 @@ FIRST_LOOK_BACK = timedelta(days=90)
 MOST_SEEN = 1_000
 
 #: The fields whose former values come with an item.
-FORMER_TOLD = frozenset({"Iteration"})
+FORMER_REPORTED = frozenset({"Iteration"})
 
 #: So many changed timeboxes are named in a notice.
 MOST_NAMED = 5
@@ -38,7 +38,7 @@ class Watched:
     notices: tuple[str, ...] = ()
 
 
-async def watched(source: Source, progress: Progress, scope: Scope, *, overlap: timedelta) -> Watched:
+async def watch_timeboxes(source: Source, progress: Progress, scope: Scope, *, overlap: timedelta) -> Watched:
     """Return the progress with the walks over items whose timeboxes changed.
 
     A service that refuses or fails does not end the run: the job is put off, with a notice.
@@ -64,28 +64,30 @@ async def watched(source: Source, progress: Progress, scope: Scope, *, overlap: 
         for field, last in before.until.items():
             rows = await source.timeboxes(scope, field, since=last - overlap, passed=Window(last, now))
             until[field] = max(now, last)
-            own = [each for each in rows if _matters(each, scope)]
-            some = [each for each in own if _changed(each, seen) or _turned(each, last, now)]
+            own = [box for box in rows if _matters(box, scope)]
+            some = [box for box in own if _has_changed(box, seen) or _began_or_ended(box, last, now)]
             # A sprint that an item has left is shown with its name and dates, too; active it is no more.
-            other = [each.object_id for each in own if _changed(each, seen)] if field in FORMER_TOLD else []
-            left = await source.left(scope, field, other) if other else ()
-            for each in rows:
+            other = [box.object_id for box in own if _has_changed(box, seen)] if field in FORMER_REPORTED else []
+            left_items = await source.left(scope, field, other) if other else ()
+            for box in rows:
                 # The one seen last is forgotten last.
-                seen.pop(each.object_id, None)
-                seen[each.object_id] = each.digest
-            walks += plan.carrying(scope, field, [each.object_id for each in some], since=progress.since, left=left)
+                seen.pop(box.object_id, None)
+                seen[box.object_id] = box.digest
+            walks += plan.walks_carrying(
+                scope, field, [box.object_id for box in some], since=progress.since, removed=left_items
+            )
             changed += some
     except side_jobs.FAILURES as error:
-        put_off = side_jobs.deferred(progress, side_jobs.TIMEBOXES, error, now=now)
+        put_off = side_jobs.defer(progress, side_jobs.TIMEBOXES, error, now=now)
         return Watched(progress=put_off, notices=_put_off(put_off))
     seen = dict(list(seen.items())[-MOST_SEEN:])
     watch = TimeboxWatch(until=until, seen=seen)
-    done = side_jobs.done(progress, side_jobs.TIMEBOXES)
+    done = side_jobs.mark_done(progress, side_jobs.TIMEBOXES)
     done = replace(done, timeboxes=watch, unfinished=(*done.unfinished, *walks))
-    return Watched(progress=done, notices=_told(changed))
+    return Watched(progress=done, notices=_notices(changed))
 
 
-def carried(progress: Progress, records: Iterable[Record], *, now: datetime) -> Progress:
+def record_timeboxes(progress: Progress, records: Iterable[Record], *, now: datetime) -> Progress:
     """Return the progress with the fields in which items carry timeboxes; they are watched from now on.
 
     Args:
@@ -96,10 +98,10 @@ def carried(progress: Progress, records: Iterable[Record], *, now: datetime) -> 
     watch = progress.timeboxes
     if watch is None or not (unknown := set(TIMEBOX_FIELDS) - watch.until.keys()):
         return progress
-    found = {field for record in records for field in unknown if _carries(record, field)}
-    if not found:
+    timeboxes = {field for record in records for field in unknown if _carries(record, field)}
+    if not timeboxes:
         return progress
-    return replace(progress, timeboxes=replace(watch, until={**watch.until, **dict.fromkeys(sorted(found), now)}))
+    return replace(progress, timeboxes=replace(watch, until={**watch.until, **dict.fromkeys(sorted(timeboxes), now)}))
 
 
 def _carries(record: Record, field: str) -> bool:
@@ -114,11 +116,11 @@ def _matters(facts: TimeboxFacts, scope: Scope) -> bool:
     return not projects or facts.project is None or facts.project in projects
 
 
-def _changed(facts: TimeboxFacts, seen: Mapping[int, str]) -> bool:
+def _has_changed(facts: TimeboxFacts, seen: Mapping[int, str]) -> bool:
     return seen.get(facts.object_id) != facts.digest
 
 
-def _turned(facts: TimeboxFacts, since: datetime, now: datetime) -> bool:
+def _began_or_ended(facts: TimeboxFacts, since: datetime, now: datetime) -> bool:
     """Return whether a sprint became active, or is no longer."""
     began = facts.start is not None and since <= facts.start <= now
     ended = facts.end is not None and since <= facts.end < now
@@ -126,13 +128,13 @@ def _turned(facts: TimeboxFacts, since: datetime, now: datetime) -> bool:
 
 
 def _put_off(progress: Progress) -> tuple[str, ...]:
-    return (side_jobs.notice(side_jobs.TIMEBOXES, progress.deferred[side_jobs.TIMEBOXES]),)
+    return (side_jobs.deferral_notice(side_jobs.TIMEBOXES, progress.deferred[side_jobs.TIMEBOXES]),)
 
 
-def _told(changed: Sequence[TimeboxFacts]) -> tuple[str, ...]:
+def _notices(changed: Sequence[TimeboxFacts]) -> tuple[str, ...]:
     if not changed:
         return ()
-    names = list(dict.fromkeys(each.name for each in changed))
+    names = list(dict.fromkeys(box.name for box in changed))
     more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
     listed = ", ".join(names[:MOST_NAMED])
     return (f"Timeboxes that changed, began or ended: {listed}{more}. Their items are uploaded again.",)

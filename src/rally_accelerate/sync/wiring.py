@@ -36,7 +36,7 @@ from rally_accelerate.rally.records import Scope
 from rally_accelerate.rally.transport import ACCELERATE_UNVERIFIED, UNVERIFIED, accelerate_context, tls_context
 from rally_accelerate.sync.engine import Plans
 from rally_accelerate.sync.ports import State
-from rally_accelerate.sync.removals import removal_of
+from rally_accelerate.sync.removals import removal_settings
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ def budget_of(properties: Properties, *, by_hand: bool = False) -> RetryBudget:
 
 
 @asynccontextmanager
-async def links(
+async def connect(
     integration: Integration, *, target: Target, limiters: LimiterPool, by_hand: bool = False
 ) -> AsyncIterator[Links]:
     """Open the connections of one integration; closed on leaving.
@@ -125,21 +125,21 @@ async def links(
 
 
 def plans_of(properties: Properties, *, again: Window | None = None) -> Plans:
-    """What a run of an integration is to do besides bringing over what changed.
+    """Return what a sync does in addition to syncing changes.
 
     Args:
         properties: The validated settings.
         again: What is to be sent again, whether it is news or not.
     """
-    return Plans(since=properties.initial_sync_date, removal=removal_of(properties), again=again)
+    return Plans(since=properties.initial_sync_date, removal=removal_settings(properties), again=again)
 
 
 #: A field that was relabelled, made or hidden is noticed after so long.
 LEARNED_FOR = timedelta(days=1)
 
 
-async def rules_for(source: RallyClient, properties: Properties, state: State) -> Rules:
-    """The rules of a run, with what is remembered; what is learned is remembered before the run begins.
+async def rules_with_cache(source: RallyClient, properties: Properties, state: State) -> Rules:
+    """Return the rules of a sync, using and updating the stored metadata.
 
     Args:
         source: Connected.
@@ -150,16 +150,16 @@ async def rules_for(source: RallyClient, properties: Properties, state: State) -
         ConfigError: With every label that means nothing or too much.
     """
     progress = await state.load()
-    rules, learned = await rules_from(source, properties, progress.learned)
+    rules, learned = await load_rules(source, properties, progress.learned)
     if learned != progress.learned:
         await state.commit(replace(progress, learned=learned), {})
     return rules
 
 
-async def rules_from(
+async def load_rules(
     source: RallyClient, properties: Properties, learned: Learned | None = None
 ) -> tuple[Rules, Learned | None]:
-    """The rules, and what is known of the workspace's definitions by now.
+    """Return the rules and the workspace metadata that they use.
 
     Args:
         source: Connected; it carries the fields that the rules need from now on.
@@ -180,28 +180,32 @@ async def rules_from(
         types = resolve_rule_types(properties, (await source.types(scope.workspace.object_id)).resolve)
         definitions = {
             kind: [
-                AttributeDefinition(each.element_name, each.display_name, each.attribute_type, each.custom, each.target)
-                for each in attributes
+                AttributeDefinition(
+                    entry.element_name, entry.display_name, entry.attribute_type, entry.custom, entry.target
+                )
+                for entry in attributes
             ]
             for kind, attributes in read.items()
         }
     else:
         types = learned.types
-        definitions = {kind: [AttributeDefinition(*each) for each in its] for kind, its in learned.definitions.items()}
+        definitions = {
+            kind: [AttributeDefinition(*entry) for entry in its] for kind, its in learned.definitions.items()
+        }
     # In a thread: thousands of labels may be looked up among the fields of every type.
     rules = await asyncio.to_thread(complete_rules, rules, properties, definitions, types)
-    carried = [each.name for each in rules.custom]
+    carried = [entry.name for entry in rules.custom]
     source.add_fields(
         {kind: (*list_needed_fields(rules.compiled, kind), *carried) for kind in scope.kinds},
-        [past for each in rules.custom if (past := each.history_field) is not None],
-        removed_item_fields=_mapped(rules),
+        [past for entry in rules.custom if (past := entry.history_field) is not None],
+        removed_item_fields=_mapped_fields(rules),
     )
     for notice in rules.compiled.notices:
         log.warning("%s", notice)
     return rules, learned or Learned(key=key, at=scope.now, definitions=_used(rules, definitions), types=types)
 
 
-def _mapped(rules: Rules) -> list[TrackedField]:
+def _mapped_fields(rules: Rules) -> list[TrackedField]:
     """Return the fields that rules read, as far as what is left of a removed item can tell them."""
     every = [get_history_field(path) for paths in rules.compiled.paths.values() for path in paths.values()]
     return list({field.name: field for field in every if field is not None}.values())
@@ -221,14 +225,14 @@ def _key(properties: Properties, scope: Scope) -> str:
 def _used(
     rules: Rules, definitions: Mapping[str, Sequence[AttributeDefinition]]
 ) -> Mapping[str, tuple[tuple[str, str, str, bool, str], ...]]:
-    """The definitions that labels of the settings led to: with them alone every label leads to the same place again."""
-    custom = {each.name for each in rules.custom}
-    found = {}
+    """Return the definitions that the settings' labels resolved to."""
+    custom = {entry.name for entry in rules.custom}
+    values = {}
     for kind, every in definitions.items():
         names = custom | {path.names[0] for path in rules.compiled.paths.get(kind, {}).values()}
-        found[kind] = tuple(
-            (each.element_name, each.display_name, each.attribute_type, each.custom, each.target)
-            for each in every
-            if each.element_name in names
+        values[kind] = tuple(
+            (entry.element_name, entry.display_name, entry.attribute_type, entry.custom, entry.target)
+            for entry in every
+            if entry.element_name in names
         )
-    return found
+    return values

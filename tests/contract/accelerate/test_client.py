@@ -14,7 +14,7 @@ import stamina
 from pydantic import SecretStr
 
 from rally_accelerate import errors
-from rally_accelerate.accelerate.client import AccelerateClient, Account, Connection, made_tracker_id
+from rally_accelerate.accelerate.client import AccelerateClient, Account, Connection, make_tracker_id
 from rally_accelerate.accelerate.payload import Limits
 from rally_accelerate.model.issue import Issue, SourceRevision
 
@@ -189,9 +189,9 @@ async def test_a_lasting_fault_is_reported_after_the_tries() -> None:
 
 
 async def test_the_made_id_has_the_hosts_form_and_stays_the_same() -> None:
-    assert made_tracker_id("t", "sample") == made_tracker_id("t", "sample")
-    assert made_tracker_id("t", "sample") != made_tracker_id("t", "other")
-    assert len(made_tracker_id("t", "sample")) == 24
+    assert make_tracker_id("t", "sample") == make_tracker_id("t", "sample")
+    assert make_tracker_id("t", "sample") != make_tracker_id("t", "other")
+    assert len(make_tracker_id("t", "sample")) == 24
 
 
 async def test_a_known_integration_gives_its_id() -> None:
@@ -291,4 +291,4 @@ async def test_an_id_is_made_for_an_integration_that_the_server_does_not_know(an
     connection = Connection(transport=httpx2.MockTransport(lambda request: httpx2.Response(200, json=answer)))
     async with AccelerateClient(ACCOUNT, connection=connection) as client:
         await client.open()
-        assert client.tracker_id == made_tracker_id("t", "sample")
+        assert client.tracker_id == make_tracker_id("t", "sample")

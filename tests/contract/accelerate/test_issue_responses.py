@@ -33,7 +33,7 @@ async def upload(stub: AccelerateStub, *numbers: int, tracker: str = TRACKER) ->
 
 async def held(stub: AccelerateStub, *projects: str) -> list[dict[str, Any]]:
     async with connect(stub) as client:
-        return [dict(each) async for each in client.held(projects)]
+        return [dict(each) async for each in client.list_issues(projects)]
 
 
 @pytest.mark.parametrize("schema", SCHEMAS)
@@ -107,7 +107,7 @@ async def test_without_introspection_the_fields_of_every_server_are_read(schema:
         await upload(stub, 1)
         async with connect(stub) as client:
             assert await client.readable_fields() == documents.EVERYWHERE.keys()
-            assert [each["_id"] async for each in client.held(["7"])] == ["1"]
+            assert [each["_id"] async for each in client.list_issues(["7"])] == ["1"]
         # It is asked once.
         assert stub.request_counts["__type"] == 1
 

@@ -19,7 +19,7 @@ from rally_accelerate.plugin import run as plugin_run
 from rally_accelerate.plugin.protocol import DONE
 from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.sync.dry_run import verify
-from rally_accelerate.sync.wiring import Target, links, rules_from
+from rally_accelerate.sync.wiring import Target, connect, load_rules
 from rally_sandbox.clock import Clock
 from rally_sandbox.server import SANDBOX_API_KEY, serve
 from rally_sandbox.world import World
@@ -70,8 +70,8 @@ class Shared:
         _, _, process, velocity = build_event_arguments(
             {"state": state, "properties": properties, "loggingLevel": "WARN"}
         )
-        given = arguments.understood(arguments.read(process, velocity, passphrase=""))
-        assert await plugin_run._Event(given).go() == DONE
+        given = arguments.validate(arguments.read(process, velocity, passphrase=""))
+        assert await plugin_run._Event(given).run() == DONE
         self.last_run[name] = round(time.time() * 1000)
 
     async def settle(self, order: str) -> None:
@@ -90,8 +90,8 @@ class Shared:
         """Return what the command verify finds of one integration."""
         integration = validate_integration({"name": name, "tenant_id": TENANT, "properties": self._properties(name)})
         target = Target("http://127.0.0.1", SecretStr(self.asked.key), transport=self.transport)
-        async with links(integration, target=target, limiters=LimiterPool()) as connected:
-            rules, _ = await rules_from(connected.source, integration.properties)
+        async with connect(integration, target=target, limiters=LimiterPool()) as connected:
+            rules, _ = await load_rules(connected.source, integration.properties)
             found = await verify(connected.source, connected.sink, rules, removed=REMOVED)
             assert connected.sink.tracker_id == self.ids[name]
         assert found.compared.issues

@@ -14,8 +14,8 @@ from rally_accelerate.mapping.rules import build_rules
 from rally_accelerate.model.report import SyncReport
 from rally_accelerate.rally.client import RallyClient
 from rally_accelerate.rally.limiter import LimiterPool
-from rally_accelerate.sync.connection_check import Link, check
-from rally_accelerate.sync.dry_run import PreviewSink, sample
+from rally_accelerate.sync.connection_check import Link, run_checks
+from rally_accelerate.sync.dry_run import PreviewSink, read_sample
 from rally_accelerate.sync.engine import sync_once
 from rally_accelerate.sync.state import MemoryState
 from rally_accelerate.sync.wiring import plans_of
@@ -56,12 +56,12 @@ async def told_everywhere(rally: Sandbox, **given: Any) -> str:
     assert report.tally.read == 0
     assert report.as_dict()["empty"] == report.empty
     wanted = integration(rally, **given)
-    findings = [each async for each in check(wanted, target=None, limiters=LimiterPool())]
+    findings = [each async for each in run_checks(wanted, target=None, limiters=LimiterPool())]
     doubts = [each.text for each in findings if each.link is Link.ITEMS and each.doubtful]
     assert doubts[-1] == report.empty
     async with RallyClient(wanted.properties, limiters=LimiterPool()) as client:
         since = wanted.properties.initial_sync_date
-        shown = await sample(client, build_rules(wanted.properties), count=5, since=since)
+        shown = await read_sample(client, build_rules(wanted.properties), count=5, since=since)
     assert shown.issues == []
     assert shown.notices[0] == report.empty
     return report.empty
@@ -130,7 +130,8 @@ async def test_a_project_that_the_user_may_not_read_is_unknown_and_the_rights_ar
     assert 'no project is called "Team Amber"' in str(report.failure)
     assert "no right to read it" in report.failure.hint
     findings = [
-        each async for each in check(integration(rally, projects="Team Amber"), target=None, limiters=LimiterPool())
+        each
+        async for each in run_checks(integration(rally, projects="Team Amber"), target=None, limiters=LimiterPool())
     ]
     (broken,) = [each for each in findings if each.error]
     assert (broken.link, "no right to read it" in str(broken.error and broken.error.hint)) == (Link.PROJECTS, True)

@@ -10,7 +10,7 @@ import pytest
 
 from rally_accelerate.config.load import validate_integration
 from rally_accelerate.rally.limiter import LimiterPool
-from rally_accelerate.sync.connection_check import Finding, check
+from rally_accelerate.sync.connection_check import Finding, run_checks
 from rally_sandbox.clock import Clock
 from rally_sandbox.server import SANDBOX_API_KEY, Sandbox, serve
 from rally_sandbox.world import World
@@ -28,7 +28,7 @@ def told(rally: Sandbox, *entries: dict[str, Any], **given: Any) -> list[str]:
     integration = validate_integration({"name": "x", "properties": properties})
 
     async def run() -> list[Finding]:
-        return [each async for each in check(integration, target=None, limiters=LimiterPool())]
+        return [each async for each in run_checks(integration, target=None, limiters=LimiterPool())]
 
     found = asyncio.run(run())
     assert not [each for each in found if each.error]

@@ -18,7 +18,7 @@ from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.sync.dry_run import PreviewSink
 from rally_accelerate.sync.engine import sync_once
 from rally_accelerate.sync.state import MemoryState, StateFile
-from rally_accelerate.sync.wiring import Target, links, rules_for
+from rally_accelerate.sync.wiring import Target, connect, rules_with_cache
 from rally_sandbox.clock import Clock
 from rally_sandbox.server import SANDBOX_API_KEY, serve
 from rally_sandbox.world import World
@@ -53,8 +53,8 @@ async def synced(url: str, state: MemoryState, **given: Any) -> tuple[SyncReport
     )
     sink = PreviewSink(keep=10**6)
     target = Target("https://accelerate.invalid", SecretStr(""))
-    async with links(integration, target=target, limiters=LimiterPool()) as connected:
-        rules = await rules_for(connected.source, integration.properties, state)
+    async with connect(integration, target=target, limiters=LimiterPool()) as connected:
+        rules = await rules_with_cache(connected.source, integration.properties, state)
         report = await sync_once(connected.source, sink, state, rules, lambda: datetime.now(UTC))
     assert report.failure is None, report.failure
     return report, {issue.external_id: item_in(issue) for issue in sink.issues}

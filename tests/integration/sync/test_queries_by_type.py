@@ -15,7 +15,7 @@ from rally_accelerate.model.progress import Walk
 from rally_accelerate.rally.client import RallyClient
 from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.rally.records import Scope
-from rally_accelerate.sync.connection_check import Finding, Link, check
+from rally_accelerate.sync.connection_check import Finding, Link, run_checks
 from rally_sandbox.clock import Clock
 from rally_sandbox.server import SANDBOX_API_KEY, Sandbox, serve
 from rally_sandbox.world import World
@@ -79,7 +79,7 @@ def test_a_field_that_a_type_lacks_is_explained_with_the_way_to_write_it(rally: 
     )
 
     async def run() -> list[Finding]:
-        return [each async for each in check(integration, target=None, limiters=LimiterPool())]
+        return [each async for each in run_checks(integration, target=None, limiters=LimiterPool())]
 
     items = [each for each in asyncio.run(run()) if each.link is Link.ITEMS]
     assert [bool(each.error) for each in items] == [True, False]

@@ -28,7 +28,7 @@ async def test_progress_and_ledger_come_back(tmp_path: Path) -> None:
         await file.of("a").commit(progress, {str(number): SENT for number in range(2500)})
     with StateFile(tmp_path / "deep" / "state.sqlite") as file:
         assert await file.of("a").load() == progress
-        found = await file.of("a").known([str(number) for number in range(3000)])
+        found = await file.of("a").load_sent([str(number) for number in range(3000)])
         assert len(found) == 2500
         assert found["7"] == SENT
 
@@ -37,7 +37,7 @@ async def test_integrations_do_not_see_each_other(tmp_path: Path) -> None:
     with StateFile(tmp_path / "state.sqlite") as file:
         await file.of("a").commit(Progress(scope="s"), {"1": SENT})
         assert await file.of("b").load() == Progress()
-        assert await file.of("b").known(["1"]) == {}
+        assert await file.of("b").load_sent(["1"]) == {}
 
 
 ASKS = textwrap.dedent("""
@@ -76,7 +76,7 @@ async def test_a_look_at_the_state_needs_no_lock_and_leaves_no_trace(tmp_path: P
     (tmp_path / "state.sqlite.lock").unlink()
     before = sorted(tmp_path.iterdir())
     with StateFile(path, read_only=True) as look:
-        assert await look.of("a").known(["1"]) == {"1": SENT}
+        assert await look.of("a").load_sent(["1"]) == {"1": SENT}
     assert sorted(tmp_path.iterdir()) == before
 
 
@@ -143,7 +143,7 @@ async def test_a_commit_that_fails_leaves_nothing_of_itself(tmp_path: Path) -> N
         with pytest.raises(StoreError, match="cannot be written"):
             await state.commit(Progress(scope="after"), {"2": SENT})
         assert (await state.load()).scope == "before"
-        assert await state.known(["2"]) == {}
+        assert await state.load_sent(["2"]) == {}
 
 
 WRITER = textwrap.dedent("""
@@ -178,7 +178,7 @@ async def test_a_killed_process_leaves_progress_and_ledger_of_one_commit(tmp_pat
             writer.wait()
         with StateFile(path) as file:
             scope = int((await file.of("a").load()).scope)
-            ledger = await file.of("a").known([str(key) for key in range(50)])
+            ledger = await file.of("a").load_sent([str(key) for key in range(50)])
             assert scope >= commits_before_the_kill
             assert {entry.revision.version for entry in ledger.values()} == {scope}
 
@@ -238,7 +238,7 @@ async def test_a_damaged_upload_is_none(tmp_path: Path) -> None:
         db.commit()
         db.close()
         assert await file.of("a").documents(["1"]) == {}
-        assert (await file.of("a").known(["1"])) == {"1": SENT}
+        assert (await file.of("a").load_sent(["1"])) == {"1": SENT}
 
 
 async def test_a_file_of_the_first_format_is_taken_over(tmp_path: Path) -> None:

@@ -17,9 +17,9 @@ from rally_accelerate.model.progress import Walk
 from rally_accelerate.rally.client import RallyClient
 from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.rally.records import Scope
-from rally_accelerate.sync.connection_check import Finding, Link, check
+from rally_accelerate.sync.connection_check import Finding, Link, run_checks
 from rally_accelerate.sync.state import MemoryState
-from rally_accelerate.sync.wiring import rules_for
+from rally_accelerate.sync.wiring import rules_with_cache
 from rally_sandbox.clock import Clock
 from rally_sandbox.server import SANDBOX_API_KEY, Sandbox, serve
 from rally_sandbox.world import World
@@ -56,7 +56,7 @@ def mapped(rally: Sandbox, state: MemoryState, **given: Any) -> list[Issue]:
 
     async def run() -> list[Issue]:
         async with RallyClient(integration.properties, limiters=LimiterPool()) as client:
-            rules: Rules = await rules_for(client, integration.properties, state)
+            rules: Rules = await rules_with_cache(client, integration.properties, state)
             scope = await client.open()
             found = []
             for kind in scope.kinds:
@@ -90,7 +90,7 @@ def test_an_unknown_type_stops_a_run_and_a_check_with_a_suggestion(
     integration = validate_integration({"name": "x", "properties": given})
 
     async def run() -> list[Finding]:
-        return [each async for each in check(integration, target=None, limiters=LimiterPool())]
+        return [each async for each in run_checks(integration, target=None, limiters=LimiterPool())]
 
     *passed, finding, _ = asyncio.run(run())
     assert not any(each.error for each in passed)

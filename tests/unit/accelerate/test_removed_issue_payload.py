@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from rally_accelerate.accelerate.payload import Retirement, completed, retired
+from rally_accelerate.accelerate.payload import Retirement, complete_document, pack_retirement
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -19,7 +19,9 @@ def status(before: str, after: str) -> dict[str, Any]:
 
 def last(document: dict[str, Any], word: str = "Deleted") -> dict[str, Any]:
     """What is uploaded."""
-    packed = retired(Retirement(external_id="1", status=word, instant=AT, user="Sample User", document=document))
+    packed = pack_retirement(
+        Retirement(external_id="1", status=word, instant=AT, user="Sample User", document=document)
+    )
     found: dict[str, Any] = orjson.loads(packed.body)
     return found
 
@@ -68,7 +70,7 @@ def test_what_accelerate_returns_completes_a_document_and_takes_nothing_away() -
         "comments": [],
         "rawIssue": None,
     }
-    assert completed(document, held) == {
+    assert complete_document(document, held) == {
         "_id": "1",
         "name": "held",
         "owner": None,

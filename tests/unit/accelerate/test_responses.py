@@ -3,7 +3,7 @@
 import pytest
 
 from rally_accelerate import errors
-from rally_accelerate.accelerate.responses import decipher, graphql_address
+from rally_accelerate.accelerate.responses import graphql_address, parse_response
 from rally_accelerate.model.foreign_responses import Route
 
 API = "https://accelerate.example/release-events-api/graphql"
@@ -45,13 +45,13 @@ def test_wrong_addresses(given: str) -> None:
     ],
 )
 def test_answers_that_break_the_rules_of_json_are_read(content: bytes, text: str) -> None:
-    assert decipher(200, {}, content) == {"a": text}
+    assert parse_response(200, {}, content) == {"a": text}
 
 
 @pytest.mark.parametrize("content", [b'"html"', b"[]", b"null", b"7", b"oops"])
 def test_a_failed_server_may_answer_anything(content: bytes) -> None:
     with pytest.raises(errors.InternalServerError, match="HTTP 500"):
-        decipher(500, {}, content)
+        parse_response(500, {}, content)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_answers_of_others_are_named(
 ) -> None:
     route = Route(service="Accelerate", setting="accelerateUrl", server="http://acc.example/release-events-api/graphql")
     with pytest.raises(errors.RallyAccelerateError) as caught:
-        decipher(status, headers, content, route=route)
+        parse_response(status, headers, content, route=route)
     assert isinstance(caught.value, kind)
     assert said in str(caught.value)
     assert hint in caught.value.hint
@@ -166,25 +166,25 @@ HTML = b"<html><title>Login</title></html>"
 )
 def test_faults(status: int, content: bytes, expected: type[Exception]) -> None:
     with pytest.raises(errors.RallyAccelerateError) as caught:
-        decipher(status, {}, content)
+        parse_response(status, {}, content)
     assert type(caught.value) is expected
 
 
 def test_data() -> None:
-    assert decipher(200, {}, b'{"data": {"a": 1}}') == {"a": 1}
+    assert parse_response(200, {}, b'{"data": {"a": 1}}') == {"a": 1}
 
 
 @pytest.mark.parametrize(("header", "expected"), [("3", 3.0), ("-1", 0.0), ("soon", None), ("", None)])
 def test_retry_after(header: str, expected: float | None) -> None:
     with pytest.raises(errors.RateLimitedError) as caught:
-        decipher(429, {"retry-after": header}, b"")
+        parse_response(429, {"retry-after": header}, b"")
     assert caught.value.retry_after == expected
 
 
 def test_long_messages_are_shortened() -> None:
     content = b'{"errors": [{"message": "' + b"x" * 5000 + b'"}]}'
     with pytest.raises(errors.RejectedError) as caught:
-        decipher(200, {}, content)
+        parse_response(200, {}, content)
     assert len(str(caught.value)) < 500
 
 
@@ -199,18 +199,18 @@ def test_long_messages_are_shortened() -> None:
 )
 def test_an_answer_without_content_is_named(status: int, content: bytes, said: str) -> None:
     with pytest.raises(errors.UnexpectedResponseError, match=said):
-        decipher(status, {}, content)
+        parse_response(status, {}, content)
 
 
 @pytest.mark.parametrize("extensions", ['"x"', "[1]", "7", '{"code": []}', '{"code": {"a": 1}}'])
 def test_extensions_of_another_form_are_ignored(extensions: str) -> None:
     content = f'{{"errors": [{{"message": "the reason", "extensions": {extensions}}}]}}'.encode()
     with pytest.raises(errors.RejectedError, match="the reason"):
-        decipher(200, {}, content)
+        parse_response(200, {}, content)
 
 
 def test_a_refused_key_at_an_address_with_a_path_may_be_a_wrong_address() -> None:
     route = Route(service="Accelerate", setting="accelerateUrl", server=graphql_address("https://h/integrations"))
     with pytest.raises(errors.AccessDeniedError) as caught:
-        decipher(401, {}, b"", route=route)
+        parse_response(401, {}, b"", route=route)
     assert caught.value.hint.endswith("give the server's address without /integrations.")

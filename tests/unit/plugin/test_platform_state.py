@@ -12,8 +12,8 @@ import pytest
 from rally_accelerate.accelerate.integration_state import Platform, Recalled
 from rally_accelerate.model.issue import SourceRevision
 from rally_accelerate.model.progress import PEOPLE, Lane, NameWatch, Progress, Sent, TimeboxWatch, Walk
-from rally_accelerate.plugin.platform_state import MOST_SENT, PlatformState, Size, begun_at, cursor_of, kept_of
-from rally_accelerate.plugin.run import _tell_refusal
+from rally_accelerate.plugin.platform_state import MOST_SENT, PlatformState, Size, cursor_of, parse_state, progress_at
+from rally_accelerate.plugin.run import _log_storage_refusal
 from rally_accelerate.rally.records import Project, Scope, Workspace
 
 EVENT = "syncRallyDataEvent"
@@ -58,9 +58,9 @@ def state_of(platform: SmallPlatform, run: str, progress: Progress) -> PlatformS
         clock=lambda: NOON,
         rules_version="r",
         projects=["7"],
-        gone=frozenset({"Deleted"}),
+        removed_statuses=frozenset({"Deleted"}),
         overlap=timedelta(minutes=10),
-        before=kept_of(Recalled(known=True, state=platform.state), EVENT),
+        before=parse_state(Recalled(known=True, state=platform.state), EVENT),
     )
     state.begin(progress)
     return state
@@ -83,7 +83,7 @@ async def test_what_is_kept_comes_back_wherever_the_server_puts_it(form: str) ->
     platform = await kept_by_one_run(at(11), {"1": sent()})
     ours = platform.state[EVENT]
     state = {"by event": {EVENT: ours}, "as given": ours, "text": json.dumps(ours)}.get(form, json.dumps({EVENT: ours}))
-    found = kept_of(Recalled(known=True, state=state), EVENT)
+    found = parse_state(Recalled(known=True, state=state), EVENT)
     assert found is not None
     assert (found.progress, found.sent, found.run, found.running) == (at(11), {"1": sent()}, "first", False)
 
@@ -96,7 +96,7 @@ async def test_what_is_kept_comes_back_wherever_the_server_puts_it(form: str) ->
     ],
 )
 def test_what_is_not_ours_or_broken_is_nothing(state: Any) -> None:
-    assert kept_of(Recalled(known=True, state=state), EVENT) is None
+    assert parse_state(Recalled(known=True, state=state), EVENT) is None
 
 
 @pytest.mark.parametrize(
@@ -127,9 +127,9 @@ def test_a_server_that_tells_nothing_is_not_taken_to_have_failed() -> None:
 
 
 def test_a_cursor_never_lies_ahead_of_the_source() -> None:
-    made = begun_at(NOON + timedelta(hours=3), SCOPE, rules_version="r", reads=frozenset())
+    made = progress_at(NOON + timedelta(hours=3), SCOPE, rules_version="r", reads=frozenset())
     assert made.cursors == {LANE: NOON}
-    assert begun_at(None, SCOPE, rules_version="r", reads=frozenset()) == Progress()
+    assert progress_at(None, SCOPE, rules_version="r", reads=frozenset()) == Progress()
 
 
 async def test_of_two_runs_that_began_together_the_later_one_puts_the_older_progress_down() -> None:
@@ -139,7 +139,7 @@ async def test_of_two_runs_that_began_together_the_later_one_puts_the_older_prog
     await one.keep(running=False)
     await two.commit(at(10), {"2": sent(1)})
     await two.keep(running=False)
-    found = kept_of(await platform.recall(), EVENT)
+    found = parse_state(await platform.recall(), EVENT)
     assert found is not None
     # What either of them may have sent in the wrong order is read and sent again.
     assert (found.progress, found.sent) == (at(8), {})
@@ -151,7 +151,7 @@ async def test_a_run_that_follows_another_moves_on() -> None:
     for hour, running in ((9, True), (10, True), (11, False)):
         await state.commit(at(hour), {"2": sent()})
         await state.keep(running=running)
-    found = kept_of(await platform.recall(), EVENT)
+    found = parse_state(await platform.recall(), EVENT)
     assert found is not None
     assert (found.progress, found.sent, found.running) == (at(11), {"2": sent()}, False)
 
@@ -163,7 +163,7 @@ async def test_a_first_run_that_meets_another_leaves_nothing_behind_that_would_b
     await one.keep(running=False)
     await two.commit(at(11), {"1": sent(1)})
     await two.keep(running=False)
-    found = kept_of(await platform.recall(), EVENT)
+    found = parse_state(await platform.recall(), EVENT)
     assert found is not None
     assert found.progress.cursors == {}
 
@@ -205,7 +205,7 @@ def large(*, owed: int) -> Progress:
 
 @pytest.mark.parametrize(
     ("limit", "size"),
-    [(10**6, Size.WHOLE), (60_000, Size.PACKED), (15_000, Size.LEAN), (9_000, Size.BARE)],
+    [(10**6, Size.FULL), (60_000, Size.PACKED), (15_000, Size.LEAN), (9_000, Size.BARE)],
 )
 async def test_a_state_that_is_too_large_is_stored_in_a_smaller_form(limit: int, size: Size) -> None:
     platform, progress = NarrowPlatform(limit), large(owed=2_000)
@@ -217,7 +217,7 @@ async def test_a_state_that_is_too_large_is_stored_in_a_smaller_form(limit: int,
     await state.keep(running=False)
     # What was refused once is not offered again, in later runs neither.
     assert platform.asked == asked + 1
-    found = kept_of(Recalled(known=True, state=platform.state), EVENT)
+    found = parse_state(Recalled(known=True, state=platform.state), EVENT)
     assert found is not None
     assert (found.progress.cursors, found.progress.owed) == (progress.cursors, progress.owed)
     assert found.sent.keys() == (set() if size >= Size.LEAN else state.ledger.keys())
@@ -237,13 +237,13 @@ async def test_a_small_state_that_is_refused_is_offered_once() -> None:
 
 async def test_a_state_that_is_damaged_is_none() -> None:
     damaged = {EVENT: {"rallyAccelerate": {"format": 1, "size": 1, "packed": "bm8gemxpYg=="}}}
-    assert kept_of(Recalled(known=True, state=damaged), EVENT) is None
+    assert parse_state(Recalled(known=True, state=damaged), EVENT) is None
 
 
 async def test_who_stops_storing_is_told_of_with_what_it_costs(caplog: pytest.LogCaptureFixture) -> None:
     platform = await kept_by_one_run(at(9), {})
-    before = kept_of(Recalled(known=True, state=platform.state), EVENT)
-    _tell_refusal("The request is too large.", before)
+    before = parse_state(Recalled(known=True, state=platform.state), EVENT)
+    _log_storage_refusal("The request is too large.", before)
     (told,) = caplog.records
     assert told.levelname == "WARNING"
     assert told.getMessage() == (

@@ -26,12 +26,12 @@ def told() -> Iterator[io.StringIO]:
 
 
 def test_lines_of_a_run_bear_the_name_of_its_integration(told: io.StringIO) -> None:
-    with logs.telling_of("first"):
+    with logs.log_context("first"):
         log.info("complete: %d read", 3)
         # Some lines name it themselves.
         log.warning("first: not verified")
     log.info("nobody's")
-    with logs.telling_of("planted-secret"):
+    with logs.log_context("planted-secret"):
         log.info("x")
     lines = [line.partition(" ")[2] for line in told.getvalue().splitlines()]
     assert lines == [

@@ -30,16 +30,16 @@ def run(*, reading: float, history: float, uploading: float, until: float, silen
             (Phase.HISTORY, ready),
             (Phase.UPLOADING, min(ready, int(uploading * going))),
         ):
-            meter.feed(phase, done, TOTAL, at)
+            meter.update(phase, done, TOTAL, at)
     return meter
 
 
 def test_nothing_is_known_before_anything_is_fed() -> None:
-    assert Meter().measured(5.0) == Measure(stages=Meter().measured(0.0).stages, share=None, remaining=None)
+    assert Meter().measure(5.0) == Measure(stages=Meter().measure(0.0).stages, share=None, remaining=None)
 
 
 def test_items_that_are_read_count_although_none_is_uploaded() -> None:
-    measure = run(reading=1_000, history=0, uploading=0, until=7).measured(7.0)
+    measure = run(reading=1_000, history=0, uploading=0, until=7).measure(7.0)
     assert [(stage.phase.value, stage.done) for stage in measure.stages] == [
         ("reading", 7_000),
         ("history", 0),
@@ -51,21 +51,21 @@ def test_items_that_are_read_count_although_none_is_uploaded() -> None:
 
 def test_no_time_is_told_before_a_tenth_is_through() -> None:
     before = run(reading=1_000, history=500, uploading=350, until=3.9)
-    assert before.measured(3.9).last.done < SHARE_BEFORE_ESTIMATE * TOTAL
-    assert before.measured(3.9).remaining is None
+    assert before.measure(3.9).last.done < SHARE_BEFORE_ESTIMATE * TOTAL
+    assert before.measure(3.9).remaining is None
     after = run(reading=1_000, history=500, uploading=350, until=4.1)
-    assert after.measured(4.1).remaining == pytest.approx(36, abs=1)
-    assert after.measured(4.1, known=False).remaining is None
+    assert after.measure(4.1).remaining == pytest.approx(36, abs=1)
+    assert after.measure(4.1, known=False).remaining is None
 
 
 def test_a_silent_beginning_does_not_slow_the_estimate() -> None:
-    measure = run(reading=1_000, history=500, uploading=350, silent=60, until=66).measured(66.0)
+    measure = run(reading=1_000, history=500, uploading=350, silent=60, until=66).measure(66.0)
     assert measure.last.rate == pytest.approx(350, rel=0.05)
     assert measure.remaining == pytest.approx(34, abs=2)
 
 
 def test_the_slowest_phase_decides() -> None:
-    measure = run(reading=1_000, history=200, uploading=200, until=30).measured(30.0)
+    measure = run(reading=1_000, history=200, uploading=200, until=30).measure(30.0)
     assert measure.stages[0].remaining == 0
     assert measure.remaining == pytest.approx(40, abs=2)
 
@@ -74,26 +74,26 @@ def test_the_rate_is_that_of_the_last_seconds() -> None:
     meter = Meter([Phase.UPLOADING])
     for second in range(101):
         # A hundred items in each of the first fifty seconds, ten in each of the others.
-        meter.feed(Phase.UPLOADING, min(second, 50) * 100 + max(0, second - 50) * 10, 10_000, float(second))
-    assert meter.measured(100.0).last.rate == pytest.approx(10)
+        meter.update(Phase.UPLOADING, min(second, 50) * 100 + max(0, second - 50) * 10, 10_000, float(second))
+    assert meter.measure(100.0).last.rate == pytest.approx(10)
 
 
 @pytest.mark.parametrize(
-    "rest", [lambda meter, at: None, lambda meter, at: meter.feed(Phase.UPLOADING, 500, 1_000, at)]
+    "rest", [lambda meter, at: None, lambda meter, at: meter.update(Phase.UPLOADING, 500, 1_000, at)]
 )
 def test_what_stands_still_has_no_end(rest: Callable[[Meter, float], None]) -> None:
     meter = Meter([Phase.UPLOADING])
-    meter.feed(Phase.UPLOADING, 0, 1_000, 0.0)
-    meter.feed(Phase.UPLOADING, 500, 1_000, 0.5)
-    assert meter.measured(2.0).last.rate == pytest.approx(250)
+    meter.update(Phase.UPLOADING, 0, 1_000, 0.0)
+    meter.update(Phase.UPLOADING, 500, 1_000, 0.5)
+    assert meter.measure(2.0).last.rate == pytest.approx(250)
     for second in range(3, 41):
         rest(meter, float(second))
-    assert meter.measured(WINDOW_SECONDS * 2).last.rate == 0
-    assert meter.measured(WINDOW_SECONDS * 2).remaining is None
+    assert meter.measure(WINDOW_SECONDS * 2).last.rate == 0
+    assert meter.measure(WINDOW_SECONDS * 2).remaining is None
 
 
 def test_what_is_done_has_no_time_left() -> None:
     meter = Meter([Phase.UPLOADING])
-    meter.feed(Phase.UPLOADING, 10, 10, 3.0)
-    assert meter.measured(9.0).remaining == 0
-    assert meter.measured(9.0).share == 1
+    meter.update(Phase.UPLOADING, 10, 10, 3.0)
+    assert meter.measure(9.0).remaining == 0
+    assert meter.measure(9.0).share == 1

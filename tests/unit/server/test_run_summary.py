@@ -3,7 +3,7 @@
 import pytest
 
 from rally_accelerate.model.report import Tally
-from rally_accelerate.observe.run_summary import Follower, histories, progress_of
+from rally_accelerate.observe.run_summary import ProgressTracker, describe_histories, progress_of
 
 SOON = "pending: Rally's Lookback is behind; the next sync completes them"
 
@@ -19,17 +19,17 @@ SOON = "pending: Rally's Lookback is behind; the next sync completes them"
     ],
 )
 def test_what_the_next_run_completes_is_told_as_such(tally: Tally, told: str) -> None:
-    assert histories(tally) == told
+    assert describe_histories(tally) == told
 
 
 def test_who_waits_long_for_a_first_answer_is_told_for_how_long() -> None:
-    assert Follower().sentence(seconds=1) == "counting items in Rally"
-    assert Follower().sentence(seconds=125).endswith("no response for 2 min 5 s")
+    assert ProgressTracker().sentence(seconds=1) == "counting items in Rally"
+    assert ProgressTracker().sentence(seconds=125).endswith("no response for 2 min 5 s")
 
 
-def followed(*counts: tuple[float, Tally]) -> Follower:
+def followed(*counts: tuple[float, Tally]) -> ProgressTracker:
     """Return what was told a run's counts, each with its time."""
-    its = Follower()
+    its = ProgressTracker()
     for seconds, tally in counts:
         its.update(tally, seconds=seconds)
     return its
@@ -45,7 +45,7 @@ def test_each_phase_is_told_by_itself() -> None:
         "420/s, 24 s left"
     )
     assert its.sentence(seconds=12, uploading="mapping").split(", ")[2] == "mapping 4,200 of 14,441"
-    told = progress_of(its.measured(seconds=12))
+    told = progress_of(its.measure(seconds=12))
     assert told["percent"] == 43
     assert [phase["name"] for phase in told["phases"]] == ["reading", "history", "uploading"]
 

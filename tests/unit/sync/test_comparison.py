@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from rally_accelerate.accelerate.client import AccelerateClient, Account, Connection
 from rally_accelerate.accelerate.payload import item_in
 from rally_accelerate.model.issue import Comment, HistoryEntry, Issue, Project, Relation, RelationType, Release, Sprint
-from rally_accelerate.sync.dry_run import FROM_HISTORY, Compared, comparable, compare, expected
+from rally_accelerate.sync.dry_run import FROM_HISTORY, Compared, comparable, compare, expected_issue
 from support.accelerate_stub import KEY, TENANT, TRACKER, DateForm, accelerate_stub
 from support.models import NOW, issue
 
@@ -49,7 +49,9 @@ async def compared(held: list[Issue], wanted: list[Issue], *, dates: DateForm = 
         stub.dates = dates
         stub.issues = {(TRACKER, each.external_id): item_in(each) for each in held}
         async with AccelerateClient(replace(account, url=stub.url), connection=Connection(retry_seconds=0)) as sink:
-            return await compare(sink, {each.external_id: expected(each) for each in wanted}, **{"whole": True, **more})
+            return await compare(
+                sink, {each.external_id: expected_issue(each) for each in wanted}, **{"whole": True, **more}
+            )
 
 
 @pytest.mark.parametrize("dates", ["number", "digits", "iso"])
@@ -148,7 +150,7 @@ def test_a_change_of_the_order_or_of_the_form_is_no_difference() -> None:
 
 
 def test_what_comes_from_a_pending_history_can_be_left_out() -> None:
-    values: Mapping[str, Any] = expected(whole(), without=FROM_HISTORY).values
+    values: Mapping[str, Any] = expected_issue(whole(), without=FROM_HISTORY).values
     assert not FROM_HISTORY & values.keys()
     assert {"status", "owner", "labels"} <= values.keys()
     assert comparable("resolved", datetime(2026, 1, 1, tzinfo=UTC).isoformat()) == 1_767_225_600_000

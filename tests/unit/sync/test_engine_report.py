@@ -359,19 +359,19 @@ async def test_items_are_mapped_outside_the_event_loop_where_texts_are_searched(
     monkeypatch: pytest.MonkeyPatch, value: Any, apart: bool
 ) -> None:
     threads = set()
-    whole = mapper.Mapper.mapped
+    whole = mapper.Mapper.map_item
 
     def mapped(self: mapper.Mapper, item: WorkItem) -> Issue | Skipped:
         threads.add(threading.current_thread() is threading.main_thread())
         return whole(self, item)
 
-    monkeypatch.setattr(mapper.Mapper, "mapped", mapped)
+    monkeypatch.setattr(mapper.Mapper, "map_item", mapped)
     field_rules, faults = parse_rules([{"type": "*", "valueMapping": {"status": {"Done": [value]}}}])
     assert not faults
     rules = replace(RULES, compiled=CompiledRules(rules=field_rules))
     source = SmallSource(World(items={1: Item()}))
     walk, portion = Walk(kind=KIND, started_at=EPOCH), Portion(items=(1,), fresh=(), after=1, last=True)
-    parcel = await mapper.Mapper(rules).parcel(walk, [WorkItem(record=source.record(1))], portion)
+    parcel = await mapper.Mapper(rules).map_batch(walk, [WorkItem(record=source.record(1))], portion)
     assert [issue.external_id for issue in parcel.issues] == ["1"]
     assert threads == {not apart}
 
@@ -381,6 +381,6 @@ async def test_mapping_that_pauses_after_each_item_maps_them_all(monkeypatch: py
     source = SmallSource(World(items={key: Item() for key in range(1, 4)}))
     items = [WorkItem(record=source.record(key)) for key in range(1, 4)]
     walk, portion = Walk(kind=KIND, started_at=EPOCH), Portion(items=(1, 2, 3), fresh=(), after=3, last=True)
-    parcel = await mapper.Mapper(RULES).parcel(walk, items, portion)
+    parcel = await mapper.Mapper(RULES).map_batch(walk, items, portion)
     assert [issue.external_id for issue in parcel.issues] == ["1", "2", "3"]
     assert (parcel.items, parcel.after, parcel.last) == ((1, 2, 3), 3, True)

@@ -258,7 +258,7 @@ def test_people_and_tags_are_found_wherever_items_carry_them() -> None:
         "Name": "Ann",
     }
     record = Record(kind="defect", object_id=9, revision=SourceRevision(EPOCH, 1), fields=fields)
-    found = name_watch.carried(Progress(names=NameWatch()), [record, record], now=EPOCH).names
+    found = name_watch.record_names(Progress(names=NameWatch()), [record, record], now=EPOCH).names
     assert found is not None
     assert {kind: set(its) for kind, its in found.seen.items()} == {PEOPLE: {1, 2}, TAGS: {5}}
     assert found.places == {
@@ -268,8 +268,8 @@ def test_people_and_tags_are_found_wherever_items_carry_them() -> None:
     assert found.compared == {PEOPLE: EPOCH, TAGS: EPOCH}
     # What is known already leaves everything as it is.
     progress = Progress(names=found)
-    assert name_watch.carried(progress, [record], now=EPOCH + EVERY) is progress
-    walks = plan.carrying_in(scope("defect"), [("defect", "Owner"), ("task", "Owner")], [1, 2], since=None)
+    assert name_watch.record_names(progress, [record], now=EPOCH + EVERY) is progress
+    walks = plan.walks_carrying_in(scope("defect"), [("defect", "Owner"), ("task", "Owner")], [1, 2], since=None)
     assert [(walk.kind, walk.field, walk.carrying) for walk in walks] == [("defect", "Owner", (1, 2))]
 
 
@@ -279,6 +279,6 @@ def test_the_latest_names_are_remembered(monkeypatch: pytest.MonkeyPatch) -> Non
     for number in (3, 1, 2):
         fields = {"Owner": {"_ref": f"/user/{number}", "_refObjectName": "Ann"}}
         record = Record(kind=KIND, object_id=number, revision=SourceRevision(EPOCH, 1), fields=fields)
-        progress = name_watch.carried(progress, [record], now=EPOCH)
+        progress = name_watch.record_names(progress, [record], now=EPOCH)
     assert progress.names is not None
     assert set(progress.names.seen[PEOPLE]) == {1, 2}

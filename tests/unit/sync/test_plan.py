@@ -75,7 +75,7 @@ def whole(*visible: int) -> Scope:
 def finished(progress: Progress, its_scope: Scope) -> Progress:
     progress = plan.valid_progress(progress, its_scope, rules_version="r")
     for walk in plan.walks(progress, its_scope, overlap=OVERLAP):
-        progress = plan.finished(progress, walk)
+        progress = plan.finish(progress, walk)
     return progress
 
 
@@ -96,29 +96,29 @@ def test_in_a_whole_workspace_a_project_that_was_out_of_sight_for_a_run_is_read_
 def test_a_project_that_was_out_of_sight_in_the_middle_of_a_first_walk_is_read_whole_after_it() -> None:
     began = plan.valid_progress(Progress(), whole(1, 2), rules_version="r")
     (walk,) = plan.walks(began, whole(1, 2), overlap=OVERLAP)
-    halfway = progress_from_json(progress_to_json(plan.advanced(began, walk, after=50)))
+    halfway = progress_from_json(progress_to_json(plan.advance(began, walk, after=50)))
     without = plan.valid_progress(halfway, whole(1), rules_version="r")
     back = plan.valid_progress(without, whole(1, 2), rules_version="r")
     (rest,) = plan.walks(back, whole(1, 2), overlap=OVERLAP)
     assert rest.after == 50
-    assert {each.projects for each in walks(plan.finished(back, rest), whole(1, 2))} == {(), (2,)}
+    assert {each.projects for each in walks(plan.finish(back, rest), whole(1, 2))} == {(), (2,)}
 
 
 def test_what_was_reached_is_where_the_slowest_lane_stands() -> None:
     its_scope = scope(2, kinds=(STORY,))
-    assert plan.reached(done(its_scope), its_scope) == T0
+    assert plan.read_until(done(its_scope), its_scope) == T0
     # Nothing of a new project is held yet, so there is nothing in it to miss.
-    assert plan.reached(done(scope(1, kinds=(STORY,))), its_scope) == T0
-    assert plan.reached(Progress(), its_scope) is None
+    assert plan.read_until(done(scope(1, kinds=(STORY,))), its_scope) == T0
+    assert plan.read_until(Progress(), its_scope) is None
     later = replace(done(its_scope), cursors={Lane(STORY, 1): T1, Lane(STORY, 2): T0})
-    assert plan.reached(later, its_scope) == T0
+    assert plan.read_until(later, its_scope) == T0
 
 
 def test_in_a_whole_workspace_projects_that_were_read_once_hold_nothing_back() -> None:
     progress = replace(
         finished(Progress(), whole(1, 2)), cursors={Lane(STORY): T1, Lane(STORY, 1): T0, Lane(STORY, 2): T0}
     )
-    assert plan.reached(progress, whole(1, 2)) == T1
+    assert plan.read_until(progress, whole(1, 2)) == T1
 
 
 def test_a_project_that_left_is_read_whole_when_it_comes_back() -> None:
@@ -138,10 +138,10 @@ def test_another_filter_or_other_rules_begin_anew_but_keep_what_is_owed_in_this_
 def test_an_unfinished_walk_goes_on_where_it_stood_and_nobody_else_walks_its_lanes() -> None:
     its_scope = scope(kinds=(STORY,))
     began = Walk(kind=STORY, started_at=T0)
-    progress = plan.advanced(plan.valid_progress(Progress(), its_scope, rules_version="r"), began, after=77)
+    progress = plan.advance(plan.valid_progress(Progress(), its_scope, rules_version="r"), began, after=77)
     (walk,) = walks(progress, its_scope)
     assert (walk.after, walk.started_at) == (77, T0)
-    finished = plan.finished(progress, walk)
+    finished = plan.finish(progress, walk)
     assert (finished.unfinished, finished.cursors) == ((), {Lane(STORY): T0})
 
 
@@ -151,7 +151,7 @@ def test_what_is_owed_is_asked_for_by_id_in_the_first_round_only() -> None:
     valid = plan.valid_progress(progress, its_scope, rules_version="r")
     assert [walk.only for walk in plan.walks(valid, its_scope, overlap=OVERLAP)] == [(), (4, 9)]
     assert [walk.only for walk in plan.walks(valid, its_scope, overlap=OVERLAP, without=frozenset())] == [()]
-    assert plan.finished(valid, Walk(kind=STORY, only=(4, 9), started_at=T1)).cursors == valid.cursors
+    assert plan.finish(valid, Walk(kind=STORY, only=(4, 9), started_at=T1)).cursors == valid.cursors
 
 
 lanes = st.builds(Lane, st.sampled_from([STORY, DEFECT]), st.integers(0, 5))

@@ -67,7 +67,7 @@ def test_a_first_walk_begins_at_the_date_that_is_wanted_and_a_later_one_at_the_c
     began = replace(plan.valid_progress(Progress(), whole, rules_version="r"), since=T0)
     (first,) = plan.walks(began, whole, overlap=OVERLAP)
     assert (first.window, first.covers, first.started_at) == (Window(T0), (1, 2), T1)
-    after = plan.finished(began, first)
+    after = plan.finish(began, first)
     (later,) = plan.walks(after, whole, overlap=OVERLAP)
     assert (later.window, later.covers) == (Window(T1 - OVERLAP), ())
 
@@ -88,29 +88,29 @@ def test_what_is_owed_is_asked_for_at_the_clock_of_the_service() -> None:
 
 def test_walks_over_a_window_say_nothing_about_cursors() -> None:
     window = Window(T0, T1)
-    whole = plan.over(scope(visible=(1, 2), kinds=(STORY, DEFECT)), window)
+    whole = plan.walks_over(scope(visible=(1, 2), kinds=(STORY, DEFECT)), window)
     assert whole == tuple(
         Walk(kind=kind, projects=(), window=window, started_at=T1, aside=True) for kind in (STORY, DEFECT)
     )
     eight = range(1, 9)
-    assert [walk.projects for walk in plan.over(scope(*eight), window)] == [tuple(eight)]
-    unbounded = plan.over(scope(*eight), Window(None, T1))
+    assert [walk.projects for walk in plan.walks_over(scope(*eight), window)] == [tuple(eight)]
+    unbounded = plan.walks_over(scope(*eight), Window(None, T1))
     assert [walk.projects for walk in unbounded] == [(1, 2), (3, 4), (5, 6), (7, 8)]
     (walk, *_) = unbounded
-    assert plan.advanced(progress(scope()), walk, after=5) == progress(scope())
+    assert plan.advance(progress(scope()), walk, after=5) == progress(scope())
 
 
 def test_a_walk_of_owed_items_is_not_resumed() -> None:
     before = progress(scope())
-    assert plan.advanced(before, Walk(kind=STORY, only=(5,), started_at=T1), after=5) == before
+    assert plan.advance(before, Walk(kind=STORY, only=(5,), started_at=T1), after=5) == before
 
 
 def test_a_walk_that_advances_replaces_itself_and_no_other() -> None:
     one, other = Walk(kind=STORY, started_at=T0), Walk(kind=DEFECT, started_at=T0)
     before = progress(scope(), unfinished=(one, other))
-    after = plan.advanced(before, one, after=7)
+    after = plan.advance(before, one, after=7)
     assert after.unfinished == (other, replace(one, after=7))
-    assert plan.finished(after, one).unfinished == (other,)
+    assert plan.finish(after, one).unfinished == (other,)
 
 
 def test_projects_of_a_whole_workspace_are_walked_by_themselves_only_after_it() -> None:
@@ -123,7 +123,7 @@ def test_projects_of_a_whole_workspace_are_walked_by_themselves_only_after_it() 
 
 def test_items_that_carry_timeboxes_are_walked_in_parts_of_a_bounded_address() -> None:
     boxes = tuple(range(1, 2 * plan.MOST_CARRIED_IN_A_WALK + 2))
-    walks = plan.carrying(scope(kinds=(STORY, DEFECT)), "Iteration", boxes, since=T0)
+    walks = plan.walks_carrying(scope(kinds=(STORY, DEFECT)), "Iteration", boxes, since=T0)
     assert [walk.kind for walk in walks] == [STORY] * 3 + [DEFECT] * 3
     assert {(walk.field, walk.window, walk.started_at, walk.only) for walk in walks} == {
         ("Iteration", Window(T0), T1, ())
@@ -136,7 +136,7 @@ def test_items_that_carry_timeboxes_are_walked_in_parts_of_a_bounded_address() -
 
 def test_items_that_left_timeboxes_are_asked_for_by_their_ids_once() -> None:
     boxes = tuple(range(1, plan.MOST_CARRIED_IN_A_WALK + 2))
-    walks = plan.carrying(scope(kinds=(STORY, DEFECT)), "Release", boxes, since=None, left={9, 7})
+    walks = plan.walks_carrying(scope(kinds=(STORY, DEFECT)), "Release", boxes, since=None, removed={9, 7})
     asked = [(walk.kind, walk.only, walk.carrying) for walk in walks if walk.only]
     first = boxes[: plan.MOST_CARRIED_IN_A_WALK]
     assert asked == [(STORY, (7, 9), first), (DEFECT, (7, 9), first)]
@@ -147,7 +147,7 @@ def test_items_that_left_timeboxes_are_asked_for_by_their_ids_once() -> None:
 def test_kinds_that_carry_no_timebox_are_not_asked_for_any() -> None:
     kinds = ("portfolioitem/feature", "testcase", STORY)
     of = {
-        field: [walk.kind for walk in plan.carrying(scope(kinds=kinds), field, (1,), since=None, left=(5,))]
+        field: [walk.kind for walk in plan.walks_carrying(scope(kinds=kinds), field, (1,), since=None, removed=(5,))]
         for field in ("Iteration", "Release", "Other")
     }
     assert of == {
@@ -158,17 +158,17 @@ def test_kinds_that_carry_no_timebox_are_not_asked_for_any() -> None:
 
 
 def test_walks_over_timeboxes_are_resumed_each_for_itself() -> None:
-    one, other = plan.carrying(scope(), "Iteration", (1,), since=None, left=(5,))
-    both = plan.advanced(plan.advanced(progress(scope()), one, after=3), other, after=4)
+    one, other = plan.walks_carrying(scope(), "Iteration", (1,), since=None, removed=(5,))
+    both = plan.advance(plan.advance(progress(scope()), one, after=3), other, after=4)
     assert both.unfinished == (replace(one, after=3), replace(other, after=4))
-    assert plan.finished(both, one).unfinished == (replace(other, after=4),)
-    (release,) = plan.carrying(scope(), "Release", (1,), since=None)
-    (second,) = plan.carrying(scope(), "Iteration", (2,), since=None)
+    assert plan.finish(both, one).unfinished == (replace(other, after=4),)
+    (release,) = plan.walks_carrying(scope(), "Release", (1,), since=None)
+    (second,) = plan.walks_carrying(scope(), "Iteration", (2,), since=None)
     assert len({plan.identity(each) for each in (one, other, release, second)}) == 4
 
 
 def test_an_unfinished_walk_of_a_kind_that_is_no_longer_read_is_forgotten() -> None:
-    walks = plan.carrying(scope(kinds=(STORY, DEFECT)), "Iteration", (1,), since=None)
+    walks = plan.walks_carrying(scope(kinds=(STORY, DEFECT)), "Iteration", (1,), since=None)
     before = progress(scope(), unfinished=walks)
     assert plan.valid_progress(before, scope(), rules_version="r").unfinished == walks[:1]
 
@@ -179,7 +179,7 @@ def test_projects_that_left_the_scope_are_remembered_until_they_come_back() -> N
     assert read.former == frozenset()
     first, second, third = plan.walks(read, all_three, overlap=OVERLAP)
     # Of the third one only a part was read.
-    read = plan.advanced(plan.finished(plan.finished(read, first), second), third, after=5)
+    read = plan.advance(plan.finish(plan.finish(read, first), second), third, after=5)
     fewer = plan.valid_progress(read, scope(1), rules_version="r")
     assert fewer.former == {2, 3}
     for rules in ("r", "other"):
@@ -193,6 +193,6 @@ def test_projects_that_left_the_scope_are_remembered_until_they_come_back() -> N
 def test_a_whole_workspace_is_no_project_that_could_be_left() -> None:
     whole = scope(visible=(1, 2))
     (walk,) = plan.walks(plan.valid_progress(Progress(), whole, rules_version="r"), whole, overlap=OVERLAP)
-    read = plan.finished(plan.valid_progress(Progress(), whole, rules_version="r"), walk)
+    read = plan.finish(plan.valid_progress(Progress(), whole, rules_version="r"), walk)
     assert plan.valid_progress(read, whole, rules_version="r").former == frozenset()
     assert plan.valid_progress(read, scope(1), rules_version="r").former == {2}

@@ -138,7 +138,7 @@ async def test_mutant_without_overlap_dies_of_late_visibility() -> None:
 
 
 async def test_mutant_cursor_at_the_end_of_the_run_dies(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = plan.finished
+    honest = plan.finish
     latest = EPOCH
 
     def finished(progress: Progress, walk: Walk) -> Progress:
@@ -153,7 +153,7 @@ async def test_mutant_cursor_at_the_end_of_the_run_dies(monkeypatch: pytest.Monk
                 # A cursor of "now" when the walk is over: what changed meanwhile lies before it.
                 latest = self.world.now + timedelta(seconds=1)
 
-    monkeypatch.setattr(plan, "finished", finished)
+    monkeypatch.setattr(plan, "finish", finished)
     assert await first_fault(histories([EDIT_1, EDIT_2], most=1), source_type=Source)
 
 
@@ -186,14 +186,14 @@ async def test_mutant_receipt_before_delivery_dies() -> None:
 
 
 async def test_mutant_progress_before_delivery_dies(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = engine._Run._prepared
+    honest = engine._Run._prepare
 
     async def prepared(self: engine._Run, scope: Scope, walk: Walk, portion: Portion) -> Any:
-        self.progress = plan.finished(self.progress, walk) if portion.last else self.progress
+        self.progress = plan.finish(self.progress, walk) if portion.last else self.progress
         await self.state.commit(self.progress, {})
         return await honest(self, scope, walk, portion)
 
-    monkeypatch.setattr(engine._Run, "_prepared", prepared)
+    monkeypatch.setattr(engine._Run, "_prepare", prepared)
     assert await first_fault(histories([EDIT_1], most=1, moments=10))
 
 

@@ -40,7 +40,7 @@ class SmallOriginals:
         self.items.update({item.record.object_id: item for item in items})
         self.world.tick()
 
-    async def kept(self) -> AsyncIterator[Sequence[WorkItem]]:
+    async def read_all(self) -> AsyncIterator[Sequence[WorkItem]]:
         """One item at a time, with moments between them."""
         for key in sorted(self.items):
             self.world.tick()
@@ -178,9 +178,9 @@ async def test_a_progress_that_moves_before_everything_is_mapped_would_be_found(
             yield items
             return
 
-    outdated = engine.outdated
-    monkeypatch.setattr(engine, "remain", nothing_remains)
-    monkeypatch.setattr(engine, "outdated", first_only)
+    outdated = engine.read_outdated
+    monkeypatch.setattr(engine, "has_outdated_issues", nothing_remains)
+    monkeypatch.setattr(engine, "read_outdated", first_only)
     assert await faults([partial(World.edit, key=1)])
 
 
@@ -209,7 +209,7 @@ async def test_a_kept_item_that_cannot_be_mapped_is_owed_as_what_it_is(monkeypat
         return map_work_item(item, rules, **more)
 
     class TogetherOriginals(SmallOriginals):
-        async def kept(self) -> AsyncIterator[Sequence[WorkItem]]:
+        async def read_all(self) -> AsyncIterator[Sequence[WorkItem]]:
             """Everything at once, in the order in which it was kept."""
             yield list(self.items.values())
 
@@ -235,7 +235,7 @@ async def test_a_kept_item_that_cannot_be_mapped_is_owed_as_what_it_is(monkeypat
 
 async def test_what_is_kept_and_cannot_be_read_stops_the_run_before_anything_is_asked() -> None:
     class BrokenOriginals(SmallOriginals):
-        async def kept(self) -> AsyncIterator[Sequence[WorkItem]]:
+        async def read_all(self) -> AsyncIterator[Sequence[WorkItem]]:
             """The first item, and then a fault of the disk."""
             yield [self.items[1]]
             raise StoreError("the database cannot be read")

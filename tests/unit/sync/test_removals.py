@@ -13,7 +13,7 @@ from rally_accelerate.mapping.rules import Rules
 from rally_accelerate.model.report import Outcome
 from rally_accelerate.sync import removals
 from rally_accelerate.sync.engine import Plans, sync_once
-from rally_accelerate.sync.removals import Cap, Removal, Sighting, decide
+from rally_accelerate.sync.removals import Cap, Removal, Sighting, decide_removals
 from support.small_world import EPOCH, Crash, Item, SmallSink, SmallSource, SmallState, World
 
 RULES = Rules(web_url="https://rally.example")
@@ -34,13 +34,13 @@ def test_every_case_of_one_item(
 
     held = held and not marked
     sighting = Sighting(
-        held=only(held),
-        gone=only(marked),
+        uploaded=only(held),
+        marked=only(marked),
         looked_for=only(looked_for),
         seen=only(seen and looked_for),
         binned=only(binned),
     )
-    decision = decide(sighting, {1: T0} if suspected else {}, now=T1)
+    decision = decide_removals(sighting, {1: T0} if suspected else {}, now=T1)
     missed = held and looked_for and not seen
     assert decision.confirmed == only(missed and suspected)
     assert decision.returned == only(marked and looked_for and seen)
@@ -49,15 +49,15 @@ def test_every_case_of_one_item(
 
 
 def test_two_runs_within_one_second_of_the_services_clock_are_two_observations() -> None:
-    sighting = Sighting(held={1}, gone=set(), looked_for={1}, seen=set(), binned={1})
-    assert decide(sighting, {1: T1}, now=T1).confirmed == {1}
+    sighting = Sighting(uploaded={1}, marked=set(), looked_for={1}, seen=set(), binned={1})
+    assert decide_removals(sighting, {1: T1}, now=T1).confirmed == {1}
 
 
 @pytest.mark.parametrize(
     ("going", "held", "stops"), [(50, 60, False), (51, 60, True), (51, 1020, False), (52, 1020, True), (3, 3, False)]
 )
 def test_the_cap_stops_what_is_more_than_both(going: int, held: int, stops: bool) -> None:
-    assert Cap().stops(going, held=held) is stops
+    assert Cap().is_exceeded(going, total=held) is stops
 
 
 class Company:
@@ -242,10 +242,10 @@ async def test_after_every_history_what_is_gone_is_marked_and_nothing_else() -> 
 
 
 async def test_mutant_one_observation_dies(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = removals.decide
+    honest = removals.decide_removals
 
     def hasty(sighting: Sighting, suspected: Any, *, now: Any) -> Any:
-        missed = (sighting.looked_for & sighting.held) - sighting.seen
+        missed = (sighting.looked_for & sighting.uploaded) - sighting.seen
         return replace(honest(sighting, suspected, now=now), confirmed=frozenset(missed))
 
     class Blinking(SmallSource):
@@ -267,15 +267,15 @@ async def test_mutant_one_observation_dies(monkeypatch: pytest.MonkeyPatch) -> N
         return marked
 
     assert not await blinked()
-    monkeypatch.setattr(removals, "decide", hasty)
+    monkeypatch.setattr(removals, "decide_removals", hasty)
     assert await blinked()
 
 
 async def test_mutant_that_does_not_look_for_what_came_back_dies(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = removals.decide
+    honest = removals.decide_removals
 
     def forgetful(sighting: Sighting, suspected: Any, *, now: Any) -> Any:
         return replace(honest(sighting, suspected, now=now), returned=frozenset())
 
-    monkeypatch.setattr(removals, "decide", forgetful)
+    monkeypatch.setattr(removals, "decide_removals", forgetful)
     assert await came_back_unchanged() != "None"

@@ -204,7 +204,7 @@ def kinds_of(progress: Progress) -> set[str]:
 
 def test_walks_by_timebox_are_read_back_as_they_were_written() -> None:
     its = scope(KIND, "portfolioitem/feature", "testcase", "task")
-    walks = plan.carrying(its, "Iteration", list(range(1, 31)), since=EPOCH)
+    walks = plan.walks_carrying(its, "Iteration", list(range(1, 31)), since=EPOCH)
     found = [(walk.kind, len(walk.carrying)) for walk in walks]
     assert found == [(KIND, 25), (KIND, 5), ("task", 25), ("task", 5)]
     assert not any(walk.lanes for walk in walks)
@@ -224,5 +224,5 @@ def test_walks_by_timebox_are_read_back_as_they_were_written() -> None:
     ],
 )
 def test_only_kinds_that_have_a_field_are_asked_by_it(field: str, kinds: set[str]) -> None:
-    its: Any = plan.carrying(scope(KIND, "portfolioitem/feature", "testcase", "task"), field, [1], since=None)
+    its: Any = plan.walks_carrying(scope(KIND, "portfolioitem/feature", "testcase", "task"), field, [1], since=None)
     assert {walk.kind for walk in its} == kinds

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from rally_accelerate.observe.run_summary import awaited_words, labels
+from rally_accelerate.observe.run_summary import describe_pending_histories, project_labels
 from rally_accelerate.server.integrations import IntegrationService
 from rally_accelerate.server.permissions import Role
 from rally_accelerate.server.runner import Runner
@@ -189,13 +189,13 @@ def _describe_pending_histories(execution: Execution) -> str:
     """Why some histories are incomplete for now; nothing in runs of earlier versions, which did not tell."""
     histories = execution.report.get("histories") or {}
     count = histories.get("awaited") or 0
-    return awaited_words(count, of=histories.get("incomplete") or 0) if count else ""
+    return describe_pending_histories(count, of=histories.get("incomplete") or 0) if count else ""
 
 
 def _projects(execution: Execution) -> list[dict[str, Any]]:
     """Return the first project results with unique labels; none for runs of earlier versions."""
     results = execution.report.get("projects") or []
-    names = labels(results)
+    names = project_labels(results)
     return [{**one, "label": names[one["id"]]} for one in results[:PROJECTS]]
 
 

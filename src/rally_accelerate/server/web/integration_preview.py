@@ -16,7 +16,7 @@ from rally_accelerate.config.model import Integration
 from rally_accelerate.config.redaction import Redactor
 from rally_accelerate.config.value_parsers import as_list
 from rally_accelerate.errors import ConfigError
-from rally_accelerate.observe.logs import telling_of
+from rally_accelerate.observe.logs import log_context
 from rally_accelerate.server import dry_runs
 from rally_accelerate.server.dry_runs import DryRuns
 from rally_accelerate.server.form_drafts import Draft, DraftStore
@@ -127,7 +127,7 @@ def start_dry_run(
     if integration is None or remaining:
         return
     work = _CHECKS[what](integration, runs.limiters)
-    with telling_of(integration.name):
+    with log_context(integration.name):
         # What begins here goes on with the name.
         trials.start(actor, f"{draft.id}/{what}", work, redactor=Redactor(list_secret_values(raw["properties"])))
 

@@ -15,7 +15,7 @@ from rally_accelerate.config.redaction import Redactor
 from rally_accelerate.config.value_parsers import as_instant
 from rally_accelerate.errors import ConfigError, NotFoundError
 from rally_accelerate.model.progress import Window
-from rally_accelerate.observe.logs import telling_of
+from rally_accelerate.observe.logs import log_context
 from rally_accelerate.server import dry_runs
 from rally_accelerate.server.dry_runs import DryRuns
 from rally_accelerate.server.integrations import IntegrationService
@@ -299,7 +299,7 @@ class ResyncPages:
                 return refusal(request, error)
             work = dry_runs.preview_resync(self._stores, self._runs, integration, window)
             redactor = Redactor(list_secret_values(stored.properties))
-            with telling_of(stored.name):
+            with log_context(stored.name):
                 self._trials.start(actor, _key(stored), work, redactor=redactor, seconds=PREVIEW_SECONDS)
             return RedirectResponse(f"{LIST}/{stored.id}/resync", 303)
         await self._administration.resync(actor, stored.id, since=window.since)

@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
 from rally_accelerate import __version__
 from rally_accelerate.config.form import list_form_fields
-from rally_accelerate.observe.run_summary import duration
+from rally_accelerate.observe.run_summary import format_duration
 from rally_accelerate.server.web.help_site import help_site
 
 #: Which names are spoken of as they stand: ``workspace`` is also an ordinary word, ``apiKey`` is none.
@@ -120,7 +120,7 @@ def _format_until(value: Any, now: datetime) -> str:
 
 
 def _format_duration(seconds: float) -> str:
-    return duration(seconds) if seconds < DAY_SECONDS else _format_days(seconds)
+    return format_duration(seconds) if seconds < DAY_SECONDS else _format_days(seconds)
 
 
 def _format_age(milliseconds: float) -> str:
@@ -204,11 +204,11 @@ _templates.filters |= {
     "exact": _format_exact,
     "labelled": replace_names,
     "link": _safe_link,
-    "duration": duration,
+    "duration": format_duration,
     "lasting": _format_age,
     "counted": _format_count,
 }
 _templates.globals["help_address"] = lambda page, anchor="": help_site().address(page, anchor)
-_templates.filters["took"] = lambda seconds: f"{seconds:.1f} s" if seconds < SHORT_SECONDS else duration(seconds)
+_templates.filters["took"] = lambda seconds: f"{seconds:.1f} s" if seconds < SHORT_SECONDS else format_duration(seconds)
 _templates.filters["bytes"] = _format_size
 _templates.filters["number"] = lambda value: f"{value:,}"
