@@ -72,7 +72,7 @@ def test_the_guide_to_a_new_field_names_what_exists() -> None:
     assert len(files) > 8
     assert [file for file in files if not file.is_file()] == []
     code = "\n".join(file.read_text(encoding="utf-8") for file in files)
-    names = re.findall(r"`([A-Z]+_[A-Z_]+|_DEFECT|_defect|to_issue|present)`", text)
+    names = re.findall(r"`([A-Z]+_[A-Z_]+|_DEFECT|_[a-z_]+|(?:map|read)_[a-z_]+)`", text)
     assert len(names) > 8
     assert [name for name in names if not re.search(rf"\b{name}\b", code)] == []
 
