@@ -306,8 +306,8 @@ def test_where_other_machines_reach_the_host_it_says_what_is_missing(tmp_path: P
         assert "without TLS" in said
         assert "--outside-url" in said
     for option, value, said in (
-        ("--outside-url", "accelerate.example.com", "write for example https://"),
-        ("--trusted-proxy", "*", "write for example 127.0.0.1"),
+        ("--outside-url", "accelerate.example.com", "use for example https://"),
+        ("--trusted-proxy", "*", "use for example 127.0.0.1"),
     ):
         wrong = run_command("serve", option, value, "--database", str(tmp_path / "b.sqlite"))
         assert wrong.code == 2

@@ -74,7 +74,7 @@ def test_a_name_that_does_not_exist_is_answered_with_those_that_do(database: Pat
     done = run_command("integrations", "disable", "bad", "--database", str(database))
     assert done.code == 3
     assert "no integration named 'bad'" in done.err
-    assert "Its integrations: good, stuck." in done.err
+    assert "Integrations in this database: good, stuck." in done.err
 
 
 def test_one_of_two_integrations_with_the_same_name_is_chosen_by_its_id(database: Path) -> None:

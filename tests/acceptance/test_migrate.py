@@ -85,8 +85,8 @@ def test_without_a_way_to_compare_the_settings_are_told(tmp_path: Path) -> None:
     assert "[0]." not in told.out
     nothing = run_command("migrate", str(file), "--name", "another")
     assert nothing.code == 2
-    assert "there is no Rally integration named 'another'" in nothing.err
-    assert "It has: " in nothing.err
+    assert "no Rally integration named 'another'" in nothing.err
+    assert "Integrations in this file: " in nothing.err
 
 
 def test_a_name_that_may_be_another_tools_is_left_out(tmp_path: Path) -> None:

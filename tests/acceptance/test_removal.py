@@ -108,7 +108,7 @@ def test_an_earlier_date_brings_only_the_difference(tmp_path: Path) -> None:
 
 def tracker(target: Any) -> str:
     """The id of the integration that the issues belong to."""
-    found = target.ask(
+    found = target.query(
         "query($f: IssuesFilter!) { issues(filter: $f) { trackerId } }",
         f={"tenantId": "5ade13625558f2c6688d15ce", "limit": 1},
     )

@@ -160,7 +160,7 @@ class SmallSource:
             names={project.object_id: project.name for project in self._projects},
         )
 
-    async def changed(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
+    async def read_changes(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
         """A keyset walk, one item a page, until an empty page."""
         assert walk.kind in scope.kinds
         after = walk.after
@@ -232,20 +232,20 @@ class SmallSource:
         key = min(key for key in self.world.people if key > after)
         return NamesPage({key: self.world.people[key]}, 0 if key == max(self.world.people) else key)
 
-    async def left(self, scope: Scope, field: str, timeboxes: Sequence[int]) -> set[int]:
+    async def find_departed(self, scope: Scope, field: str, timeboxes: Sequence[int]) -> set[int]:
         """No item has a past."""
         del scope, field, timeboxes
         return set()
 
-    def fits(self, records: Sequence[Record]) -> int:
+    def count_fitting(self, records: Sequence[Record]) -> int:
         """Each page's items by themselves."""
         return len(records)
 
-    def told(self) -> tuple[str, ...]:
+    def notices(self) -> tuple[str, ...]:
         """Nothing."""
         return ()
 
-    def oddities(self) -> tuple[str, ...]:
+    def value_notices(self) -> tuple[str, ...]:
         """Nothing."""
         return ()
 
@@ -265,12 +265,12 @@ class SmallSource:
         projects = {project.object_id for project in self._projects}
         return key in self.world.items and (not projects or self.world.items[key].project in projects)
 
-    async def shown(self, scope: Scope, ids: Sequence[int] | None = None) -> set[int]:
+    async def find_visible(self, scope: Scope, ids: Sequence[int] | None = None) -> set[int]:
         """What is there, in one answer."""
         self.world.tick()
         return {key for key in self.world.items if self.in_scope(key) and (ids is None or key in ids)}
 
-    async def binned(self, scope: Scope, since: datetime) -> list[RecycleBinEntry]:
+    async def read_recycle_bin(self, scope: Scope, since: datetime) -> list[RecycleBinEntry]:
         """What was deleted, and lies there still."""
         self.world.tick()
         return [
@@ -279,7 +279,7 @@ class SmallSource:
             if key not in self.world.items and EPOCH + timedelta(seconds=moment) >= since
         ]
 
-    async def remains(
+    async def recover_removed(
         self, scope: Scope, removed: Mapping[int, datetime], *, commented: Collection[int]
     ) -> Mapping[int, RemovedItem]:
         """What is elsewhere can be read; of the rest nothing is left."""
@@ -291,7 +291,7 @@ class SmallSource:
             for key in removed
         }
 
-    async def elsewhere(self, scope: Scope, ids: Sequence[int]) -> Mapping[int, str]:
+    async def find_moved(self, scope: Scope, ids: Sequence[int]) -> Mapping[int, str]:
         """What is in a project that is not read."""
         self.world.tick()
         return {key: f"P{self.world.items[key].project}" for key in ids if key in self.world.items}

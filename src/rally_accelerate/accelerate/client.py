@@ -261,14 +261,14 @@ class AccelerateClient:
         self._accepted = True
 
     async def deliver(self, issues: Sequence[Issue]) -> AsyncIterator[Acknowledgement]:
-        """Upload the issues in parcels, in order.
+        """Upload the issues in batches, in order.
 
-        A parcel that is too large, refused, or makes the server fail is halved until the item at fault stands alone:
-        that item is refused with the server's reason, all others are delivered. A server that fails whatever it is
-        sent is told from an item at fault by its failing for several items and taking none.
+        A batch that is too large, rejected, or makes the server fail is halved until the item at fault is alone: that
+        item is rejected with the server's reason, and all others are delivered. A server that fails for several items
+        and accepts none is considered broken, not the items.
 
         Yields:
-            One receipt for each upload that was answered.
+            One acknowledgement for each upload that got a response.
 
         Raises:
             RallyAccelerateError: The fault is not in an item.

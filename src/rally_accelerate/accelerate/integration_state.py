@@ -1,7 +1,7 @@
-"""What Accelerate keeps for one integration between the runs of its plug-in (accelerate-api-notes.md#stored-state).
+"""State that Accelerate stores for an integration between syncs (accelerate-api-notes.md#stored-state).
 
-None of this is needed to deliver issues: a server that lacks an operation, or keeps nothing, is told apart from one
-that cannot be reached, and the run goes on without.
+Uploads do not need it: if the server lacks an operation or stores nothing, the sync continues without it. A server that
+cannot be reached is a different error.
 """
 
 import logging

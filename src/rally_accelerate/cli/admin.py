@@ -228,7 +228,7 @@ async def _find_integration(stores: "Stores", name: str, path: Path) -> "StoredI
     """Return the integration of a name or ID.
 
     Raises:
-        NotFoundError: There is none.
+        NotFoundError: No integration has it.
         ConfigError: Several tenants have one of this name.
     """
     everything = await stores.integrations.all()

@@ -98,7 +98,7 @@ async def open_unused_stores(database: Path | None) -> AsyncIterator[tuple["Stor
         database: The SQLite file; None takes the one that ``serve`` takes.
 
     Raises:
-        StoreError: There is none, or a host uses it.
+        StoreError: The database does not exist, or a server uses it.
     """
     path = require_database(database)
     from rally_accelerate.server.store.repositories import open_repositories  # noqa: PLC0415 - as above

@@ -450,7 +450,7 @@ def _build_empty_error(document: Any, *, origin: str, name: str) -> ConfigError:
     ours = [str(raw.get("name")) for _, raw in sections if _is_ours(raw)]
     if name and ours:
         return ConfigError(
-            f"{origin}: there is no Rally integration named {name!r}",
+            f"{origin}: no Rally integration named {name!r}",
             hint=f"It has: {', '.join(sorted(ours))}.",
         )
     types = sorted({str(raw.get("type", "without a type")) for _, raw in sections})

@@ -1,7 +1,8 @@
 """Progress, rate and remaining time of the phases of a sync. No I/O.
 
-The phases overlap: while a page is read, the histories of the one before are, and those before are uploaded. So each is
-measured by itself, over the last seconds only, and the slowest one decides when the run is done.
+The phases overlap: while a page is read, the histories of the previous page are read, and earlier pages are uploaded.
+Therefore each phase is measured separately, over the last seconds only, and the slowest one determines the remaining
+time.
 """
 
 from collections import deque

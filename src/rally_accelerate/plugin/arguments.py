@@ -148,7 +148,7 @@ def read(process: str, velocity: str, *, passphrase: str = "") -> RawArguments:
     Args:
         process: ``{"state": {…}, "properties": {…}, "loggingLevel": "INFO"}``, encrypted if there is a passphrase.
         velocity: A JSON object, encrypted likewise. A scheduled event makes no use of it.
-        passphrase: The content of the file ``encryptKey``; empty when there is none.
+        passphrase: The content of the file ``encryptKey``; empty without such a file.
 
     Raises:
         ConfigError: They cannot be read. What they hold is not in the message.

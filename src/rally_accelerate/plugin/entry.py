@@ -3,8 +3,8 @@
 See accelerate-api-notes.md#commands and accelerate-api-notes.md#output-and-exit-codes.
 
 ``getManifest`` prints the manifest; ``scheduledEvents syncRallyDataEvent <processProps> <velocityProps>`` runs the
-event. Little is imported here: the manifest is asked for in a container that starts for it alone, and a signal may
-come while a run still imports.
+event. Imports are few: Accelerate starts a container only to read the manifest, and a signal can arrive while a sync is
+still importing.
 """
 
 import gc

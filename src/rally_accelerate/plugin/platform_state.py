@@ -93,7 +93,7 @@ class StoredState:
 
 
 def parse_state(recalled: Recalled, event: str) -> StoredState | None:
-    """Parse the state that an earlier run stored; None if there is none of ours.
+    """Parse the state that an earlier run stored; None if it is not from this plug-in.
 
     Where it comes back is not public: as it was given, or by the event's name.
     """
@@ -178,8 +178,8 @@ def _counts(value: Any) -> Mapping[str, int] | None:
 def cursor_of(recalled: Recalled, last_run: datetime | None) -> datetime | None:
     """Return the cursor according to the platform's own times; None means from the beginning.
 
-    ``lastRun`` may have moved although the run failed (accelerate-api-notes.md#last-run): the last success counts where
-    it is told.
+    ``lastRun`` may have moved although the run failed (accelerate-api-notes.md#last-run): the time of the
+    last success is used where it is known.
     """
     if last_run is None:
         return None

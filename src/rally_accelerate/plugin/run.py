@@ -90,7 +90,7 @@ def run_event(process: str, velocity: str) -> int:
 
 
 def _passphrase() -> str:
-    """Read the key file; empty if there is none. The file belongs to the platform and is not changed."""
+    """Read the key file; empty without such a file. The file belongs to the platform and is not changed."""
     try:
         text = KEY_FILE.read_text(encoding="utf-8").strip()
     except FileNotFoundError:

@@ -342,7 +342,7 @@ class RallyClient:
         notices.append("Rally's responses have no Date header: this machine's clock is used, and must be correct.")
         return self._clock()
 
-    def changed(self, scope: Scope, walk: Walk) -> AsyncGenerator[Page]:
+    def read_changes(self, scope: Scope, walk: Walk) -> AsyncGenerator[Page]:
         """Yield the items of a walk in pages, ascending by ObjectID, and fetch the next page while one is in use.
 
         The last page can be empty.
@@ -387,7 +387,7 @@ class RallyClient:
         """Return the current names of some people or tags, in one request."""
         return await read_current_names(self._session, scope, kind, ids, after=after)
 
-    async def left(self, scope: Scope, field: str, timeboxes: Sequence[int]) -> AbstractSet[int]:
+    async def find_departed(self, scope: Scope, field: str, timeboxes: Sequence[int]) -> AbstractSet[int]:
         """Return the items that left one of some timeboxes, as far as Lookback knows."""
         history_reader, _ = self._get_readers(scope)
         return await history_reader.find_departed_items(field, timeboxes)
@@ -408,7 +408,7 @@ class RallyClient:
                     return record
         return None
 
-    def fits(self, records: Sequence[Record]) -> int:
+    def count_fitting(self, records: Sequence[Record]) -> int:
         """Return how many of the first records fill a request for their history; 0 to wait for more."""
         return self._get_readers(self._scope)[0].fits(records) if self._scope is not None else len(records)
 
@@ -419,11 +419,11 @@ class RallyClient:
         self._session.oddities.resolve_names(records)
         return items
 
-    def told(self) -> tuple[str, ...]:
+    def notices(self) -> tuple[str, ...]:
         """Return notices about the history, without repeats."""
         return self._history_reader.take_notices() if self._history_reader is not None else ()
 
-    def oddities(self) -> tuple[str, ...]:
+    def value_notices(self) -> tuple[str, ...]:
         """Return notices about unreadable data, without repeats; complete at the end of a run."""
         return self._session.oddities.take_notices()
 
@@ -451,19 +451,19 @@ class RallyClient:
             )
         return self._history_reader, self._related_reader
 
-    async def shown(self, scope: Scope, ids: Sequence[int] | None = None) -> set[int]:
+    async def find_visible(self, scope: Scope, ids: Sequence[int] | None = None) -> set[int]:
         """Return the ObjectIDs of all items in the scope, or of those among ``ids``; raise an error if incomplete."""
         return await deletions.find_visible(self._session, scope, ids)
 
-    async def binned(self, scope: Scope, since: datetime) -> list[RecycleBinEntry]:
+    async def read_recycle_bin(self, scope: Scope, since: datetime) -> list[RecycleBinEntry]:
         """Return the items that were moved to the recycle bin since an instant."""
         return await deletions.read_recycle_bin(self._session, scope, since)
 
-    async def elsewhere(self, scope: Scope, ids: Sequence[int]) -> Mapping[int, str]:
+    async def find_moved(self, scope: Scope, ids: Sequence[int]) -> Mapping[int, str]:
         """Return the project name of each of these items that still exists outside the scope."""
         return await deletions.find_moved(self._session, scope, ids)
 
-    async def remains(
+    async def recover_removed(
         self, scope: Scope, removed: Mapping[int, datetime], *, commented: Collection[int]
     ) -> Mapping[int, RemovedItem]:
         """Reconstruct items that are no longer in the scope from what Rally still returns.

@@ -236,7 +236,7 @@ class _ParsedRevisions:
         self.complete = True
 
     def fits(self, clause: _Clause, state: "_ItemState") -> bool:
-        """Return whether a clause is consistent with the previous and the next save, as far as they are known."""
+        """Return whether a clause is consistent with the previous and the next save, where they are known."""
         before = self._find_previous(clause)
         single = clause.field.shape not in _COLLECTIONS
         return state.matches_next(clause) is not False and not (single and before and before.after != clause.before)

@@ -186,7 +186,7 @@ async def _check_history(integration: Integration, connected: Links, scope: Scop
 async def _check_removals(connected: Links, scope: Scope) -> Finding:
     try:
         # What was deleted within the last moments: one request that reads next to nothing.
-        await connected.source.binned(scope, scope.now)
+        await connected.source.read_recycle_bin(scope, scope.now)
     except RallyAccelerateError as error:
         text = f"the recycle bin cannot be read, so deletions are detected by the daily scan: {error}"
         return Finding(Link.REMOVALS, text, doubtful=True)

@@ -272,7 +272,9 @@ async def read_sample(source: RallyClient, rules: Rules, *, count: int, since: d
             case skip:
                 skipped.append(skip)
     why = () if records else (await find_cause(source, scope, since=since),)
-    notices = tuple(text for text in dict.fromkeys((*why, *scope.notices, *source.told(), *source.oddities())) if text)
+    notices = tuple(
+        text for text in dict.fromkeys((*why, *scope.notices, *source.notices(), *source.value_notices())) if text
+    )
     return Sample(issues=issues, skipped=skipped, judgements=judgements, notices=notices)
 
 
@@ -282,7 +284,7 @@ async def _read_some(source: RallyClient, scope: Scope, window: Window, count: i
     for kind in scope.kinds:
         walk = replace(Walk(kind=kind, projects=projects, started_at=scope.now, aside=True), window=window)
         records: list[Record] = []
-        async with aclosing(source.changed(scope, walk)) as pages:
+        async with aclosing(source.read_changes(scope, walk)) as pages:
             async for page in pages:
                 records.extend(page.records)
                 if len(records) >= count:
@@ -423,7 +425,7 @@ async def _items(source: RallyClient, scope: Scope) -> AsyncIterator[list[WorkIt
 async def _pages(source: RallyClient, scope: Scope) -> AsyncIterator[tuple[Record, ...]]:
     for kind in scope.kinds:
         projects = tuple(sorted(project.object_id for project in scope.projects))
-        async for page in source.changed(scope, Walk(kind=kind, projects=projects, started_at=scope.now)):
+        async for page in source.read_changes(scope, Walk(kind=kind, projects=projects, started_at=scope.now)):
             yield page.records
 
 

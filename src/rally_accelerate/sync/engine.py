@@ -1,17 +1,17 @@
 """The sync engine: one sync from the first request to the report. Read this first.
 
-    1 what to ask     plan.walks(progress, scope)            Walk
-    2 Rally answers   source.changed(scope, walk)            Page of Record
-    3 only news       _needs_upload(walk, record, sent)       Record
-    4 with its past   source.history(scope, records)         WorkItem, as many records as one request can serve
-    5 in our words    mapping.to_issue(item, rules)          Issue or Skipped
-    6 in batches      sink.deliver(issues)                   Acknowledgement after Acknowledgement
-    7 remembered      state.commit(progress, sent)           only after the receipt
-    8 told            SyncReport
+    1 plan            plan.walks(progress, scope)            Walk
+    2 read            source.read_changes(scope, walk)       Page of Record
+    3 filter          _needs_upload(walk, record, sent)      Record
+    4 read history    source.history(scope, records)         WorkItem, as many records as fit into one request
+    5 map             mapping.map_work_item(item, rules)     Issue or Skipped
+    6 upload          sink.deliver(issues)                   Acknowledgement after Acknowledgement
+    7 commit          state.commit(progress, sent)           only after the acknowledgement
+    8 report          SyncReport
 
-Readers walk side by side and hand finished pages to one deliverer through a short queue, so that reading, mapping and
-uploading overlap and memory is bounded by pages in flight. One deliverer means that two states of one item can never
-overtake each other. What is promised, and why it holds, is told in docs/explanation/delivery.md.
+Readers run concurrently and pass finished pages to one uploader through a short queue, so that reading, mapping and
+uploading overlap and memory is bounded by the pages in flight. With a single uploader, two states of one item can never
+overtake each other. The delivery guarantees are described in docs/explanation/delivery.md.
 """
 
 import asyncio
@@ -143,7 +143,7 @@ HISTORY_DUE = " history due"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plans:
-    """What a run is to do besides bringing over what changed."""
+    """Tasks of a sync in addition to importing changes."""
 
     #: Items that changed before are not wanted; None wants every item.
     since: datetime | None = None
@@ -201,7 +201,7 @@ async def sync_once(
         await run.go()
     except* RallyAccelerateError as errors:
         run.failure = run.failure or _first(errors)
-    run.notices.extend(source.oddities())
+    run.notices.extend(source.value_notices())
     return SyncReport(
         started_at=started_at,
         seconds=time.monotonic() - started,
@@ -228,7 +228,7 @@ def _is_newer(item: Record | Issue, sent: Sent | None, rules_version: str) -> bo
 
 @dataclass(slots=True)
 class _Run:
-    """What changes while one run goes on."""
+    """Mutable state of one sync."""
 
     source: Source
     sink: Sink
@@ -392,7 +392,7 @@ class _Run:
     async def _pages(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
         """Yield a walk's pages; a kind whose items cannot be queried by what they carry has none."""
         try:
-            async for page in self.source.changed(scope, walk):
+            async for page in self.source.read_changes(scope, walk):
                 yield page
         except (RejectedError, NotFoundError, QueryError) as error:
             if not walk.carrying:
@@ -436,7 +436,7 @@ class _Run:
     async def _prepare(self, scope: Scope, walk: Walk, portion: Portion) -> Batch:
         items = await self.source.history(scope, portion.fresh) if portion.fresh else []
         self.account.count(ready=len(items))
-        self.notices.extend(self.source.told())
+        self.notices.extend(self.source.notices())
         if self.originals is not None and items:
             # Before the ledger knows of them: what is kept is never older than what was sent.
             await self.originals.keep(items)

@@ -22,7 +22,7 @@ MOST_GATHERED = 2_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Portion:
-    """Some items of a walk whose history is asked for together."""
+    """Items of a walk whose histories are read in one request."""
 
     #: ObjectIDs of everything that was read, news or not.
     items: tuple[int, ...]
@@ -54,24 +54,24 @@ class Gathered:
         """
         if self.ended or (not self.items and not last):
             return None
-        fits = source.fits(self.fresh) if self.fresh else 0
-        if not fits and (last or not self.fresh or len(self.fresh) >= MOST_GATHERED):
-            fits = len(self.fresh)
-        elif not fits:
+        fitting = source.count_fitting(self.fresh) if self.fresh else 0
+        if not fitting and (last or not self.fresh or len(self.fresh) >= MOST_GATHERED):
+            fitting = len(self.fresh)
+        elif not fitting:
             return None
-        if fits == len(self.fresh):
+        if fitting == len(self.fresh):
             portion = Portion(items=tuple(self.items), fresh=self.fresh, after=after, last=last)
             self.items, self.fresh, self.ended = [], [], last
             return portion
-        reached = self.fresh[fits - 1].object_id
+        reached = self.fresh[fitting - 1].object_id
         portion = Portion(
             items=tuple(item for item in self.items if item <= reached),
-            fresh=self.fresh[:fits],
+            fresh=self.fresh[:fitting],
             after=reached,
             last=False,
         )
         self.items = [item for item in self.items if item > reached]
-        self.fresh = self.fresh[fits:]
+        self.fresh = self.fresh[fitting:]
         return portion
 
 

@@ -69,7 +69,7 @@ async def compare_identities(source: RallyClient, sink: AccelerateClient) -> Com
     projects: dict[str, None] = {}
     for kind in scope.kinds:
         walk = Walk(kind=kind, projects=tuple(sorted(one.object_id for one in scope.projects)), started_at=scope.now)
-        async for page in source.changed(scope, walk):
+        async for page in source.read_changes(scope, walk):
             for record in page.records:
                 items[str(record.object_id)] = record.key
                 projects.update(dict.fromkeys(_keys_of(record.fields.get("Project"))))

@@ -84,7 +84,7 @@ def record_names(progress: Progress, records: Iterable[Record], *, now: datetime
     A name that is known already stays as it was: were it replaced by that of one item, the others would keep theirs.
 
     Args:
-        progress: As it is.
+        progress: The current progress.
         records: Items as they are read, of one type.
         now: The source's time before they were read.
     """

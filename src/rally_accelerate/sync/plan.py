@@ -1,12 +1,12 @@
 """The plan of a sync: which walks to read. No I/O.
 
-Every lane (kind and project) has its own cursor, so a project that comes into the scope later is read whole while
-the others go on with their changes. Lanes that stand at the same cursor are asked for together: a cycle without news
-costs a handful of requests, whatever the number of projects.
+Every lane (kind and project) has its own cursor, so a project that comes into scope later is read completely while the
+others continue with their changes. Lanes with the same cursor are read together: a sync without changes needs a handful
+of requests, independent of the number of projects.
 
-When the whole workspace is read, one lane for each kind follows all changes, and the lanes of single projects only say
-which ones have been read whole: a project that is opened, or shown to the user, later brings items that changed long
-ago, and is walked by itself once.
+When the whole workspace is in scope, one lane for each kind follows all changes, and the lanes of single projects only
+record which ones have been read completely: a project that is opened, or becomes visible to the user, later brings
+items that changed long ago, and is read once in a separate walk.
 """
 
 import math

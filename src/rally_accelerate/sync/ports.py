@@ -24,22 +24,22 @@ from rally_accelerate.rally.removed_item_values import RemovedItem
 
 
 class Source(Protocol):
-    """Where work items come from. Only reads."""
+    """Source of work items. Read-only."""
 
     @property
     def usage(self) -> Usage:
-        """What has been spent since the source was made."""
+        """Requests and bytes since the source was created."""
         ...
 
     async def open(self) -> Scope:
         """Log in, resolve workspace and projects, read the service's clock."""
         ...
 
-    def changed(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
+    def read_changes(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
         """Yield the walk's items in pages, from ``walk.after`` on, ascending by ObjectID."""
         ...
 
-    def fits(self, records: Sequence[Record]) -> int:
+    def count_fitting(self, records: Sequence[Record]) -> int:
         """Return how many of the first records fill a history request; 0 means that more are needed."""
         ...
 
@@ -47,8 +47,8 @@ class Source(Protocol):
         """Return the records with their history, in the same order."""
         ...
 
-    def told(self) -> tuple[str, ...]:
-        """Return notices about what was read, each once."""
+    def notices(self) -> tuple[str, ...]:
+        """Return notices about the data that was read, each once."""
         ...
 
     async def timeboxes(self, scope: Scope, field: str, *, since: datetime, passed: Window) -> Sequence[TimeboxFacts]:
@@ -56,18 +56,18 @@ class Source(Protocol):
         ...
 
     async def names(self, scope: Scope, kind: str, ids: Sequence[int], *, after: int) -> NamesPage:
-        """Return what some people or tags (``model.progress``) are called now, as far as one request tells.
+        """Return the current names of people or tags (``model.progress``), at most as many as one request returns.
 
         Args:
-            scope: What is read.
+            scope: The scope of the sync.
             kind: ``PEOPLE`` or ``TAGS``.
-            ids: Their ObjectIDs; others may come as well.
-            after: Where an earlier call ended in a list that is too long for one request.
+            ids: Their ObjectIDs; the result can contain others.
+            after: The ObjectID at which an earlier call ended, for lists that are too long for one request.
         """
         ...
 
-    async def left(self, scope: Scope, field: str, timeboxes: Sequence[int]) -> AbstractSet[int]:
-        """Return the items that left one of some timeboxes, as far as that can be found out."""
+    async def find_departed(self, scope: Scope, field: str, timeboxes: Sequence[int]) -> AbstractSet[int]:
+        """Return the items that left one of the timeboxes, where the source can tell."""
         ...
 
     async def count(self, scope: Scope, kind: str, *, since: datetime | None = None) -> int:
@@ -78,61 +78,61 @@ class Source(Protocol):
         """Return the configured workspace and its projects that the user can see."""
         ...
 
-    def oddities(self) -> tuple[str, ...]:
+    def value_notices(self) -> tuple[str, ...]:
         """Return notices about values that could not be read, each once; complete at the end of a sync."""
         ...
 
-    async def shown(self, scope: Scope, ids: Sequence[int] | None = None) -> AbstractSet[int]:
+    async def find_visible(self, scope: Scope, ids: Sequence[int] | None = None) -> AbstractSet[int]:
         """Return the ObjectIDs of all visible items of the scope, or of those among ``ids``."""
         ...
 
-    async def binned(self, scope: Scope, since: datetime) -> Sequence[RecycleBinEntry]:
-        """Return what was moved to the recycle bin since an instant."""
+    async def read_recycle_bin(self, scope: Scope, since: datetime) -> Sequence[RecycleBinEntry]:
+        """Return the entries that were moved to the recycle bin since an instant."""
         ...
 
-    async def remains(
+    async def recover_removed(
         self, scope: Scope, removed: Mapping[int, datetime], *, commented: Collection[int]
     ) -> Mapping[int, RemovedItem]:
-        """Return what can still be read of removed items; ``commented`` had comments."""
+        """Return the values of removed items that can still be read; ``commented`` had comments."""
         ...
 
-    async def elsewhere(self, scope: Scope, ids: Sequence[int]) -> Mapping[int, str]:
+    async def find_moved(self, scope: Scope, ids: Sequence[int]) -> Mapping[int, str]:
         """Return the project names of items that were moved out of the scope."""
         ...
 
 
 class Sink(Protocol):
-    """Where issues go. Delivering the same issue twice leaves one issue."""
+    """Target of issues. Delivering the same issue twice results in one issue."""
 
     @property
     def usage(self) -> Usage:
-        """What has been spent since the sink was made."""
+        """Requests and bytes since the sink was created."""
         ...
 
     async def open(self) -> None:
-        """Find out whose issues these are; fail early when the sink cannot take any."""
+        """Resolve the integration; fail early if the sink cannot accept issues."""
         ...
 
     def deliver(self, issues: Sequence[Issue]) -> AsyncIterator[Acknowledgement]:
-        """Send the issues in parcels; each receipt is final for its items."""
+        """Upload the issues in batches; each acknowledgement is final for its items."""
         ...
 
     def retire(self, retirements: Sequence[Retirement]) -> AsyncIterator[Acknowledgement]:
-        """Give issues whose items are gone their last status, each with its whole document."""
+        """Give the issues of removed items their final status, each with its complete document."""
         ...
 
     async def read_back(
         self, external_ids: Sequence[str], *, projects: Sequence[str]
     ) -> Mapping[str, Mapping[str, Any]]:
-        """Return what can be read back of these issues, which may be less than was sent; unknown ones are absent."""
+        """Return the stored fields of these issues, possibly fewer than were uploaded; unknown issues are absent."""
         ...
 
 
 class State(Protocol):
-    """What is remembered between runs. ``commit`` is all or nothing."""
+    """State between syncs. ``commit`` is atomic."""
 
     async def load(self) -> Progress:
-        """Return the progress of earlier runs, or an empty one."""
+        """Return the progress of earlier syncs, or an empty one."""
         ...
 
     async def load_sent(self, external_ids: Sequence[str]) -> Mapping[str, Sent]:
@@ -143,12 +143,12 @@ class State(Protocol):
         """Return the version (``Sent.rules_version``) of uploaded items, by external ID.
 
         Args:
-            ids: The items that matter, where telling of all would be a labour; more may be told. None means all.
+            ids: The items of interest, where reading all would be costly; the result can contain more. None means all.
         """
         ...
 
     async def documents(self, external_ids: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
-        """Return the last upload of each item (``IssueDataItemIn``), where it is kept."""
+        """Return the last upload of each item (``IssueDataItemIn``), where it is stored."""
         ...
 
     async def comments(self, external_ids: Sequence[str]) -> Mapping[str, int]:
@@ -156,10 +156,10 @@ class State(Protocol):
         ...
 
     async def commit(self, progress: Progress, sent: Mapping[str, Sent], uploaded: Sequence[Issue] = ()) -> None:
-        """Remember all of it together, durably, before returning.
+        """Store all of it in one durable transaction before returning.
 
         Args:
-            progress: How far the work has come.
+            progress: The new progress.
             sent: The ledger's new entries.
             uploaded: The issues that were uploaded.
         """
@@ -167,10 +167,10 @@ class State(Protocol):
 
 
 class Originals(Protocol):
-    """Work items as they were read, kept where there is room: other rules map them without asking Rally again."""
+    """Stored work items as they were read, so that changed rules can map them without reading Rally again."""
 
     async def keep(self, items: Sequence[WorkItem]) -> None:
-        """Remember the items in place of what was kept of them before, durably, before returning."""
+        """Replace the stored items durably before returning."""
         ...
 
     def read_all(self) -> AsyncIterator[Sequence[WorkItem]]:

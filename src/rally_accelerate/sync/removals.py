@@ -1,8 +1,8 @@
-"""Marks what is gone, at the end of a run that read everything it wanted (decisions: ``removal.py``).
+"""Detection and marking of removed items, at the end of a sync that read everything in its plan.
 
-Every run asks the recycle bin, one request; what it names is looked for in the next run, by id. Once a day everything
-is listed: that finds what was moved out, closed away or hidden. So a deletion is told within two runs, a move within a
-day, and a quiet cycle costs one request more.
+Every sync reads the recycle bin, with one request; the items it names are looked up by ID in the next sync. Once a day
+all items are listed, which finds those that were moved out, closed or hidden. So a deletion is marked within two syncs
+and a move within a day, at the cost of one request per sync.
 """
 
 import logging
@@ -89,7 +89,7 @@ class Completer:
         unknown = {item for item in lacking if str(item) not in counts}
         # A history is complete when it reaches to what was uploaded last: the removal itself is known already.
         needed = {item: min(at, instant(issues[str(item)].get("lastUpdate")) or at) for item, at in lacking.items()}
-        remains = await self.source.remains(self.scope, needed, commented=commented | unknown)
+        remains = await self.source.recover_removed(self.scope, needed, commented=commented | unknown)
         for item in lacking:
             self._complete(
                 item,
@@ -172,7 +172,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Cap:
-    """How many items may go at once: more are only removed when somebody approves."""
+    """How many items can be marked as removed in one sync; more need approval."""
 
     items: int = CAP_ITEMS
     share: float = CAP_SHARE
@@ -272,7 +272,7 @@ def removal_settings(properties: Properties) -> Removal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
-    """What became of what is gone."""
+    """The result of marking removed items."""
 
     progress: Progress
     #: The projects of the items whose issues were marked, one for each item.
@@ -348,7 +348,7 @@ class _Settling:
         marked = {int(key) for key, mark in marks.items() if mark.endswith(REMOVED_MARK)}
         uploaded = {int(key) for key in marks} - marked
         looked_for = uploaded | marked if full else set(self.progress.missing) & uploaded
-        seen = await self.source.shown(self.scope, None if full else sorted(looked_for)) if looked_for else set()
+        seen = await self.source.find_visible(self.scope, None if full else sorted(looked_for)) if looked_for else set()
         suspected = self.progress.missing
         decision = decide_removals(
             Sighting(uploaded=uploaded, marked=marked, looked_for=looked_for, seen=seen, binned=self.bin.keys()),
@@ -393,7 +393,7 @@ class _Settling:
             return
         since = side_jobs.due_since(self.progress, side_jobs.BIN, since)
         try:
-            entries = await self.source.binned(self.scope, since)
+            entries = await self.source.read_recycle_bin(self.scope, since)
         except side_jobs.FAILURES as error:
             self.progress = side_jobs.defer(self.progress, side_jobs.BIN, error, now=now, since=since)
             return
@@ -446,7 +446,7 @@ class _Settling:
     async def _name_places(self, items: Sequence[int]) -> None:
         """Tell where items are now that left the scope: a service that does not answer this is no obstacle."""
         try:
-            places = await self.source.elsewhere(self.scope, items) if items else {}
+            places = await self.source.find_moved(self.scope, items) if items else {}
         except side_jobs.FAILURES as error:
             log.info("where removed items are now cannot be read: %s", error)
             return
@@ -477,7 +477,7 @@ def _removed_entries(sent: Mapping[str, Sent], keys: Iterable[str]) -> dict[str,
 
 
 def _unmarked_notices(unmarked: Mapping[int, str]) -> tuple[str, ...]:
-    """Return one sentence about the items whose issues stay as they are."""
+    """Return one sentence about the items whose issues are left unchanged."""
     if not unmarked:
         return ()
     listed = ", ".join(str(item) for item in sorted(unmarked)[:MAX_NAMED])

@@ -68,7 +68,7 @@ async def watch_timeboxes(source: Source, progress: Progress, scope: Scope, *, o
             some = [box for box in own if _has_changed(box, seen) or _began_or_ended(box, last, now)]
             # A sprint that an item has left is shown with its name and dates, too; active it is no more.
             other = [box.object_id for box in own if _has_changed(box, seen)] if field in FORMER_REPORTED else []
-            left_items = await source.left(scope, field, other) if other else ()
+            left_items = await source.find_departed(scope, field, other) if other else ()
             for box in rows:
                 # The one seen last is forgotten last.
                 seen.pop(box.object_id, None)
@@ -91,7 +91,7 @@ def record_timeboxes(progress: Progress, records: Iterable[Record], *, now: date
     """Return the progress with the fields in which items carry timeboxes; they are watched from now on.
 
     Args:
-        progress: As it is.
+        progress: The current progress.
         records: Items as they are read.
         now: The source's time before they were read.
     """

@@ -73,7 +73,7 @@ async def everything(connect: Connect, url: Any, **more: Any) -> Any:
     async with connect(url, workspace="Main", projects="Main", pageSize=5, **more) as client:
         scope = await client.open()
         items = []
-        async for page in client.changed(scope, Walk(kind="hierarchicalrequirement", started_at=scope.now)):
+        async for page in client.read_changes(scope, Walk(kind="hierarchicalrequirement", started_at=scope.now)):
             items += await client.history(scope, page.records)
         return (scope.workspace, scope.projects, items), client.usage
 

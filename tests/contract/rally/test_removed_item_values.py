@@ -49,7 +49,7 @@ async def read(client: RallyClient, scope: Scope) -> dict[int, WorkItem]:
     found: dict[int, WorkItem] = {}
     for kind in scope.kinds:
         projects = tuple(project.object_id for project in scope.projects)
-        async for page in client.changed(scope, Walk(kind=kind, projects=projects, started_at=scope.now)):
+        async for page in client.read_changes(scope, Walk(kind=kind, projects=projects, started_at=scope.now)):
             for item in await client.history(scope, page.records):
                 found[item.record.object_id] = item
     return found
@@ -72,7 +72,9 @@ async def test_a_deleted_item_of_every_type_has_its_whole_history_raw_issue_and_
         rally.post("clock", {"advance_seconds": 600})
     async with RallyClient(properties, limiters=LimiterPool()) as client:
         scope = await client.open()
-        found = await client.remains(scope, dict.fromkeys(chosen, scope.now - timedelta(seconds=300)), commented=chosen)
+        found = await client.recover_removed(
+            scope, dict.fromkeys(chosen, scope.now - timedelta(seconds=300)), commented=chosen
+        )
         for key in chosen:
             remains = found[key]
             assert remains.item is not None, (remains.reason, before[key].record.kind)
@@ -93,18 +95,18 @@ async def test_a_feed_that_has_not_come_as_far_is_waited_for(rally: Simulator) -
         key = next(iter(await read(client, scope)))
         rally.post("delete", {"objectId": key})
         scope = await client.open()
-        found = await client.remains(scope, {key: scope.now + timedelta(seconds=1)}, commented=())
+        found = await client.recover_removed(scope, {key: scope.now + timedelta(seconds=1)}, commented=())
         assert (found[key].item, found[key].reason) == (None, "")
 
 
 async def test_what_lookback_never_had_and_what_is_not_asked_have_a_reason(rally: Simulator) -> None:
     async with RallyClient(settings(rally), limiters=LimiterPool()) as client:
         scope = await client.open()
-        found = await client.remains(scope, {1: scope.now - timedelta(hours=1)}, commented=())
+        found = await client.recover_removed(scope, {1: scope.now - timedelta(hours=1)}, commented=())
         assert found[1].reason == LOOKBACK_EMPTY
     async with RallyClient(settings(rally, historySource="revisions"), limiters=LimiterPool()) as client:
         scope = await client.open()
-        found = await client.remains(scope, {1: scope.now}, commented=())
+        found = await client.recover_removed(scope, {1: scope.now}, commented=())
         assert "historySource is revisions" in found[1].reason
 
 
@@ -116,7 +118,7 @@ async def test_a_moved_item_is_read_as_it_is(rally: Simulator) -> None:
         rally.post("edit", {"objectId": key, "fields": {"Project": "Team Dune"}})
         rally.post("clock", {"advance_seconds": 600})
         scope = await client.open()
-        found = await client.remains(scope, {key: scope.now}, commented=())
+        found = await client.recover_removed(scope, {key: scope.now}, commented=())
         item = found[key].item
         assert item is not None
         assert found[key].deleted_at is None

@@ -41,7 +41,7 @@ def world(items: Any, *, each: Any = 3, seed: Any = 1) -> Any:
 
 async def past_of(client: RallyClient, scope: Scope, kind: Any) -> Any:
     items = []
-    async for page in client.changed(scope, Walk(kind=kind, started_at=scope.now)):
+    async for page in client.read_changes(scope, Walk(kind=kind, started_at=scope.now)):
         items += await client.history(scope, page.records)
     return items
 
@@ -149,7 +149,7 @@ async def test_a_failing_neighbour_does_not_leave_others_waiting(connect: Connec
     async with run_recorder(tiny) as server, connect(server.url, pageSize=500) as client:
         scope = await client.open()
         walk = Walk(kind="hierarchicalrequirement", started_at=scope.now)
-        pages = [page async for page in client.changed(scope, walk)]
+        pages = [page async for page in client.read_changes(scope, walk)]
         one = asyncio.create_task(client.history(scope, pages[0].records))
         other = asyncio.create_task(client.history(scope, pages[0].records))
         await asyncio.sleep(0)

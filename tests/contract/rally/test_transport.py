@@ -90,17 +90,17 @@ async def test_cookies_are_neither_kept_nor_sent(connect: Connect) -> None:
 async def test_every_verb_of_the_client_sends_reads_only(connect: Connect) -> None:
     async with run_recorder(rally) as server, connect(server.url) as client:
         scope = await client.open()
-        pages = [page async for page in client.changed(scope, Walk(kind="defect", started_at=scope.now))]
+        pages = [page async for page in client.read_changes(scope, Walk(kind="defect", started_at=scope.now))]
         await client.history(scope, [record for page in pages for record in page.records])
         await client.find(scope, "DE1")
-        await client.shown(scope)
-        await client.binned(scope, scope.now)
-        await client.elsewhere(scope, [1])
-        await client.remains(scope, {1: scope.now}, commented=[1])
+        await client.find_visible(scope)
+        await client.read_recycle_bin(scope, scope.now)
+        await client.find_moved(scope, [1])
+        await client.recover_removed(scope, {1: scope.now}, commented=[1])
         await client.count(scope, "defect")
         await client.projects()
         await client.timeboxes(scope, "Iteration", since=scope.now, passed=Window())
-        await client.left(scope, "Iteration", [1])
+        await client.find_departed(scope, "Iteration", [1])
         await client.names(scope, PEOPLE, [1], after=0)
         await client.names(scope, TAGS, [1], after=0)
         await client.types(scope.workspace.object_id)
@@ -112,23 +112,23 @@ async def test_every_verb_of_the_client_sends_reads_only(connect: Connect) -> No
         "open_early",
         "definitions",
         "add_fields",
-        "changed",
+        "read_changes",
         "find",
-        "fits",
+        "count_fitting",
         "history",
-        "told",
-        "oddities",
+        "notices",
+        "value_notices",
         "count",
     }
     verbs |= {
-        "shown",
-        "binned",
-        "elsewhere",
+        "find_visible",
+        "read_recycle_bin",
+        "find_moved",
         "read_feed_time",
         "projects",
-        "remains",
+        "recover_removed",
         "timeboxes",
-        "left",
+        "find_departed",
         "names",
         "types",
         "values",

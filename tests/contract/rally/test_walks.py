@@ -30,7 +30,7 @@ def rally(count: Any = 0, **more: Any) -> Any:
 
 
 async def walked(client: RallyClient, scope: Scope, **more: Any) -> Any:
-    return [page async for page in client.changed(scope, Walk(kind="defect", started_at=scope.now, **more))]
+    return [page async for page in client.read_changes(scope, Walk(kind="defect", started_at=scope.now, **more))]
 
 
 def ids(pages: Any) -> Any:
@@ -43,7 +43,9 @@ async def test_a_cycle_without_news_is_three_requests(connect: Connect) -> None:
         scope = await client.open()
         assert scope.now == NOW
         for kind in scope.kinds:
-            pages = [page async for page in client.changed(scope, Walk(kind=kind, started_at=NOW, window=Window(NOW)))]
+            pages = [
+                page async for page in client.read_changes(scope, Walk(kind=kind, started_at=NOW, window=Window(NOW)))
+            ]
             assert [(page.records, page.last, page.remaining) for page in pages] == [((), True, 0)]
         assert client.usage.requests == 3
 
@@ -166,7 +168,7 @@ async def test_the_next_page_is_fetched_while_one_is_in_use_and_no_more(connect:
     tiny = rally(50)
     async with run_recorder(tiny) as server, connect(server.url, pageSize=10) as client:
         scope = await client.open()
-        async with aclosing(client.changed(scope, Walk(kind="defect", started_at=NOW))) as pages:
+        async with aclosing(client.read_changes(scope, Walk(kind="defect", started_at=NOW))) as pages:
             async for _ in pages:
                 await until(lambda: tiny.count_requests("defect") >= 2)
                 # Time for a third request, which does not come.
@@ -180,7 +182,7 @@ async def test_leaving_the_client_stops_a_forgotten_walk(connect: Connect) -> No
     async with run_recorder(tiny) as server:
         async with connect(server.url, pageSize=10) as client:
             scope = await client.open()
-            pages = client.changed(scope, Walk(kind="defect", started_at=NOW))
+            pages = client.read_changes(scope, Walk(kind="defect", started_at=NOW))
             await anext(pages)
             await until(lambda: len(server.requests) >= 3)
         assert not [task for task in asyncio.all_tasks() if "LookAhead" in repr(task)]

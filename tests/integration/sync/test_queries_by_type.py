@@ -42,7 +42,7 @@ def read(rally: Sandbox, **given: Any) -> tuple[Scope, Counter[str], Counter[str
             items: Counter[str] = Counter()
             counted: Counter[str] = Counter()
             for kind in scope.kinds:
-                async for page in client.changed(scope, Walk(kind=kind, projects=(), started_at=scope.now)):
+                async for page in client.read_changes(scope, Walk(kind=kind, projects=(), started_at=scope.now)):
                     items[kind] += len(page.records)
                 counted[kind] = await client.count(scope, kind)
             return scope, items, counted

@@ -74,7 +74,7 @@ async def test_a_post_that_comes_while_a_run_goes_on_is_not_lost(world: World) -
             stories = Walk(kind="hierarchicalrequirement", started_at=scope.now)
 
             async def read() -> dict[int, list[str]]:
-                records = [record async for page in client.changed(scope, stories) for record in page.records]
+                records = [record async for page in client.read_changes(scope, stories) for record in page.records]
                 items = await client.history(scope, records)
                 return {item.record.object_id: [post.text for post in item.around.posts] for item in items}
 

@@ -60,7 +60,7 @@ def mapped(rally: Sandbox, state: MemoryState, **given: Any) -> list[Issue]:
             scope = await client.open()
             found = []
             for kind in scope.kinds:
-                async for page in client.changed(scope, Walk(kind=kind, projects=(), started_at=scope.now)):
+                async for page in client.read_changes(scope, Walk(kind=kind, projects=(), started_at=scope.now)):
                     found += await client.history(scope, page.records)
             return [issue for item in found if isinstance(issue := map_work_item(item, rules), Issue)]
 

@@ -85,8 +85,8 @@ async def test_a_source_that_breaks_off_leaves_what_was_read_delivered_and_remem
     class Source(SmallSource):
         broken = True
 
-        async def changed(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
-            async for page in super().changed(scope, walk):
+        async def read_changes(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
+            async for page in super().read_changes(scope, walk):
                 yield page
                 if self.broken and page.after == 3:
                     raise UnavailableError("maintenance")
@@ -108,8 +108,8 @@ async def test_a_resumed_first_sync_also_finds_what_changed_since_it_began() -> 
     class Source(SmallSource):
         broken = True
 
-        async def changed(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
-            async for page in super().changed(scope, walk):
+        async def read_changes(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
+            async for page in super().read_changes(scope, walk):
                 yield page
                 if self.broken and page.after == 2:
                     raise UnavailableError("maintenance")

@@ -35,12 +35,12 @@ class WindowedSource(SmallSource):
         self.walks: list[Walk] = []
         self.broken = False
 
-    async def changed(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
+    async def read_changes(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
         """Note the walk."""
         self.walks.append(walk)
         if self.broken:
             raise UnavailableError("maintenance")
-        async for page in super().changed(scope, walk):
+        async for page in super().read_changes(scope, walk):
             yield page
 
     def matches(self, key: int, walk: Walk) -> bool:
@@ -147,7 +147,7 @@ def gathered(*numbers: int, fresh: Sequence[int]) -> tuple[Gathered, SmallSource
 
 def fitting(monkeypatch: pytest.MonkeyPatch, source: SmallSource, count: int) -> None:
     """Let so many items share a request."""
-    monkeypatch.setattr(source, "fits", lambda records: min(count, len(records)))
+    monkeypatch.setattr(source, "count_fitting", lambda records: min(count, len(records)))
 
 
 def test_a_portion_waits_for_more_until_a_request_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,7 +187,7 @@ def test_too_many_items_do_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_items_without_news_do_not_wait_and_no_source_is_asked_about_them(monkeypatch: pytest.MonkeyPatch) -> None:
     found, source = gathered(1, 2, fresh=[])
-    monkeypatch.setattr(source, "fits", None)
+    monkeypatch.setattr(source, "count_fitting", None)
     portion = found.portion(source, after=2, last=False)
     assert portion is not None
     assert (portion.items, list(portion.fresh), portion.after) == ((1, 2), [], 2)
@@ -215,13 +215,13 @@ class CountingSource(SmallSource):
     #: Whether the first walks fail before any other one can begin.
     breaks: bool = False
 
-    async def changed(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
+    async def read_changes(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
         """Let all walks come as far as they can before the first page."""
         for _ in range(20 if self.breaks else 0):
             await asyncio.sleep(0)
         if self.breaks:
             raise UnavailableError("maintenance")
-        async for page in super().changed(scope, walk):
+        async for page in super().read_changes(scope, walk):
             yield page
 
     async def count(self, scope: Scope, kind: str, *, since: datetime | None = None) -> int:
@@ -340,9 +340,9 @@ async def test_an_item_that_is_refused_again_stays_owed_when_another_one_has_gon
 
 async def test_what_is_owed_is_settled_by_a_page_that_is_the_last_one_too() -> None:
     class Source(SmallSource):
-        async def changed(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
+        async def read_changes(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
             """Put everything on one page."""
-            records = [record async for page in super().changed(scope, walk) for record in page.records]
+            records = [record async for page in super().read_changes(scope, walk) for record in page.records]
             after = max((record.object_id for record in records), default=walk.after)
             yield Page(records=tuple(records), after=after, last=True, remaining=len(records))
 

@@ -36,18 +36,18 @@ class TalkativeSource(SmallSource):
     async def open(self) -> Scope:
         return replace(await super().open(), notices=("of the scope",))
 
-    async def changed(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
+    async def read_changes(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
         self.walks.append(walk)
-        async for page in super().changed(scope, walk):
+        async for page in super().read_changes(scope, walk):
             self.usage += Usage(requests=1, bytes_received=10)
             yield replace(page, notices=("of a page",))
             if self.fails_after == page.after:
                 raise UnavailableError("maintenance")
 
-    def told(self) -> tuple[str, ...]:
+    def notices(self) -> tuple[str, ...]:
         return ("of a history",)
 
-    def oddities(self) -> tuple[str, ...]:
+    def value_notices(self) -> tuple[str, ...]:
         return ("odd", "of a page")
 
 
@@ -97,7 +97,7 @@ async def test_a_run_that_fails_tells_what_was_done_and_noticed_before() -> None
 
 async def test_of_two_services_that_fail_the_one_that_is_read_is_told() -> None:
     class Source(SmallSource):
-        async def changed(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
+        async def read_changes(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
             raise UnavailableError("maintenance")
             yield
 
@@ -131,7 +131,7 @@ async def test_a_date_that_is_too_late_is_a_cause_of_nothing() -> None:
 
 async def test_a_run_that_fails_does_not_explain_why_there_was_nothing() -> None:
     class Source(SmallSource):
-        async def changed(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
+        async def read_changes(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
             raise UnavailableError("maintenance")
             yield
 
@@ -149,7 +149,7 @@ async def test_a_date_that_lies_ahead_is_told_with_the_date(days: int, told: boo
     plans = engine.Plans(since=EPOCH + timedelta(days=days))
     report = await run(SmallSource(world), SmallSink(world), SmallState(world), plans=plans)
     ahead = "initialSyncDate 2026-01-02 is in the future. Nothing is synced until then."
-    assert [notice for notice in report.notices if "ahead" in notice] == ([ahead] if told else [])
+    assert [notice for notice in report.notices if "in the future" in notice] == ([ahead] if told else [])
 
 
 async def test_an_error_that_a_person_must_mend_stops_reading_too() -> None:
@@ -186,8 +186,8 @@ async def test_what_is_expected_and_ready_is_counted_while_a_run_goes_on() -> No
 class LeftSource(SmallSource):
     """Says with each page how much is left, as Rally does."""
 
-    async def changed(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
-        async for page in super().changed(scope, walk):
+    async def read_changes(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
+        async for page in super().read_changes(scope, walk):
             left = sum(key >= page.after for key in self.world.items) if page.records else 0
             yield replace(page, remaining=left)
 
@@ -237,11 +237,11 @@ async def test_only_so_many_walks_are_read_side_by_side() -> None:
     reading, most = 0, 0
 
     class Source(SmallSource):
-        async def changed(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
+        async def read_changes(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
             nonlocal reading, most
             reading += 1
             most = max(most, reading)
-            async for page in super().changed(scope, walk):
+            async for page in super().read_changes(scope, walk):
                 yield page
             reading -= 1
 
@@ -259,7 +259,7 @@ async def test_items_that_an_item_shares_a_request_with_come_in_its_portion() ->
     asked: list[list[int]] = []
 
     class Source(SmallSource):
-        def fits(self, records: Sequence[Record]) -> int:
+        def count_fitting(self, records: Sequence[Record]) -> int:
             return min(2, len(records)) if len(records) >= 2 else 0
 
         async def history(self, scope: Scope, records: Sequence[Record]) -> list[WorkItem]:
@@ -281,9 +281,9 @@ async def test_the_recycle_bin_is_asked_about_the_time_since_the_last_look_with_
     asked: list[datetime] = []
 
     class Source(SmallSource):
-        async def binned(self, scope: Scope, since: datetime) -> list[RecycleBinEntry]:
+        async def read_recycle_bin(self, scope: Scope, since: datetime) -> list[RecycleBinEntry]:
             asked.append(since)
-            return await super().binned(scope, since)
+            return await super().read_recycle_bin(scope, since)
 
     world = World(items={1: Item()})
     source, sink, state = Source(world), SmallSink(world), SmallState(world)
@@ -333,11 +333,11 @@ async def test_issues_of_a_project_that_was_taken_out_are_looked_for_in_it() -> 
             return {}
 
     class Source(SmallSource):
-        async def remains(
+        async def recover_removed(
             self, scope: Scope, removed: Mapping[int, datetime], **more: Any
         ) -> Mapping[int, RemovedItem]:
             """Tell what is left without its comments, so that the rules decide whether it is enough."""
-            found = await super().remains(scope, removed, **more)
+            found = await super().recover_removed(scope, removed, **more)
             return {key: replace(each, lists_comments=False) for key, each in found.items()}
 
     world = World(items={1: Item(project=1), 2: Item(project=2)})

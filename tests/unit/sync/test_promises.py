@@ -145,9 +145,9 @@ async def test_mutant_cursor_at_the_end_of_the_run_dies(monkeypatch: pytest.Monk
         return honest(progress, replace(walk, started_at=max(latest, walk.started_at)))
 
     class Source(SmallSource):
-        async def changed(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
+        async def read_changes(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
             nonlocal latest
-            async for page in super().changed(scope, walk):
+            async for page in super().read_changes(scope, walk):
                 latest = self.world.now
                 yield page
                 # A cursor of "now" when the walk is over: what changed meanwhile lies before it.
@@ -159,7 +159,7 @@ async def test_mutant_cursor_at_the_end_of_the_run_dies(monkeypatch: pytest.Monk
 
 async def test_mutant_offset_paging_dies() -> None:
     class Source(SmallSource):
-        async def changed(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
+        async def read_changes(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
             start = 0
             while True:
                 self.world.tick()
@@ -247,7 +247,7 @@ async def test_one_deliverer_keeps_an_older_page_from_overwriting_a_newer_state(
                 delivered.set()
 
     class Source(SmallSource):
-        async def changed(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
+        async def read_changes(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
             # Project 1 answers last with what it saw first.
             if walk.projects == (1,):
                 await delivered.wait()

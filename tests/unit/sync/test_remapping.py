@@ -55,10 +55,10 @@ class AskedSource(SmallSource):
         self.asked: list[int] = []
         self.walks: list[Walk] = []
 
-    async def changed(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
+    async def read_changes(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
         """Note the walk."""
         self.walks.append(walk)
-        async for page in super().changed(scope, walk):
+        async for page in super().read_changes(scope, walk):
             yield page
 
     async def history(self, scope: Scope, records: Sequence[Record]) -> list[WorkItem]:
@@ -281,7 +281,7 @@ async def test_rules_that_need_less_are_what_later_items_are_read_with() -> None
 
 async def test_what_was_mapped_is_remembered_before_anything_is_asked() -> None:
     class Source(AskedSource):
-        async def changed(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
+        async def read_changes(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
             """Fail before the first page."""
             raise UnavailableError("maintenance")
             yield

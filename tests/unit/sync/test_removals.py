@@ -174,7 +174,7 @@ async def test_keep_leaves_everything_as_it_is() -> None:
 
 async def test_a_listing_that_fails_removes_nothing_and_does_not_fail_the_run() -> None:
     class Failing(SmallSource):
-        async def shown(self, scope: Any, ids: Any = None) -> set[int]:
+        async def find_visible(self, scope: Any, ids: Any = None) -> set[int]:
             raise UnavailableError("the listing broke off")
 
     company = Company()
@@ -253,9 +253,9 @@ async def test_mutant_one_observation_dies(monkeypatch: pytest.MonkeyPatch) -> N
 
         listings = 0
 
-        async def shown(self, scope: Any, ids: Any = None) -> set[int]:
+        async def find_visible(self, scope: Any, ids: Any = None) -> set[int]:
             self.listings += 1
-            return await super().shown(scope, ids) - ({2} if self.listings == 3 else set())
+            return await super().find_visible(scope, ids) - ({2} if self.listings == 3 else set())
 
     async def blinked() -> bool:
         company = Company()

@@ -28,11 +28,11 @@ class TimeboxSource(SmallSource):
         self.refusal: RallyAccelerateError | None = None
         self.walks: list[Walk] = []
 
-    async def changed(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
+    async def read_changes(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
         self.walks.append(walk)
         if self.refusal is not None and walk.carrying:
             raise self.refusal
-        async for page in super().changed(scope, walk):
+        async for page in super().read_changes(scope, walk):
             yield page
 
 
@@ -101,7 +101,7 @@ async def test_a_service_that_is_down_leaves_the_walk_for_the_next_run() -> None
 )
 async def test_other_walks_that_are_refused_fail_the_run(refusal: RallyAccelerateError) -> None:
     class Source(SmallSource):
-        async def changed(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
+        async def read_changes(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
             raise refusal
             yield
 
@@ -158,13 +158,13 @@ async def test_what_was_just_sent_is_not_even_asked_for_its_history() -> None:
     asked: list[int] = []
 
     class Source(TimeboxSource):
-        async def left(self, scope: Scope, field: str, timeboxes: Sequence[int]) -> set[int]:
+        async def find_departed(self, scope: Scope, field: str, timeboxes: Sequence[int]) -> set[int]:
             return {1}
 
-        async def changed(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
+        async def read_changes(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
             if walk.only:
                 await sent.wait()
-            async for page in super().changed(scope, walk):
+            async for page in super().read_changes(scope, walk):
                 yield page
 
         async def history(self, scope: Scope, records: Sequence[Record]) -> list[WorkItem]:
@@ -193,7 +193,7 @@ async def test_what_two_walks_have_read_before_it_is_sent_is_sent_once() -> None
     armed, read_twice = False, asyncio.Event()
 
     class Source(TimeboxSource):
-        async def left(self, scope: Scope, field: str, timeboxes: Sequence[int]) -> set[int]:
+        async def find_departed(self, scope: Scope, field: str, timeboxes: Sequence[int]) -> set[int]:
             return {1}
 
         async def history(self, scope: Scope, records: Sequence[Record]) -> list[WorkItem]:
@@ -222,10 +222,10 @@ async def test_what_two_walks_have_read_before_it_is_sent_is_sent_once() -> None
 
 async def test_what_is_to_be_sent_again_is_remembered_before_anything_is_read() -> None:
     class Source(TimeboxSource):
-        async def changed(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
+        async def read_changes(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
             if broken:
                 raise UnavailableError("maintenance")
-            async for page in super().changed(scope, walk):
+            async for page in super().read_changes(scope, walk):
                 yield page
 
     broken = False
@@ -243,15 +243,15 @@ async def test_what_is_to_be_sent_again_is_remembered_before_anything_is_read() 
 
 async def test_an_owed_item_is_looked_for_by_its_own_walk_alone() -> None:
     class Source(TimeboxSource):
-        async def left(self, scope: Scope, field: str, timeboxes: Sequence[int]) -> set[int]:
+        async def find_departed(self, scope: Scope, field: str, timeboxes: Sequence[int]) -> set[int]:
             # It is not known of which kind they are.
             return {9}
 
-        async def changed(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
+        async def read_changes(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
             if walk.only and not walk.carrying:
                 await over.wait()
                 raise UnavailableError("maintenance")
-            async for page in super().changed(scope, walk):
+            async for page in super().read_changes(scope, walk):
                 yield page
             if walk.only:
                 over.set()

@@ -30,9 +30,9 @@ class PastSourceOf(SmallSource):
         self.pasts = pasts
         self.walks: list[Walk] = []
 
-    async def changed(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
+    async def read_changes(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
         self.walks.append(walk)
-        async for page in super().changed(scope, walk):
+        async for page in super().read_changes(scope, walk):
             yield page
 
     async def history(self, scope: Scope, records: Sequence[Record]) -> list[WorkItem]:

@@ -354,8 +354,8 @@ class Search:
     async def search_within(self, filters: IssueFilter, *, now: datetime, seconds: float) -> datetime | None:
         """Return the instant as of which a search is available without waiting; None if it is not.
 
-        A search that asks every issue one by one may take long. It is begun, and continues after the seconds; who asks
-        again is told when it has ended, and as of when ages were counted.
+        A search that evaluates every issue can take long. It continues in the background after the given seconds; a
+        later call returns its result, with the instant that ages refer to.
         """
         if not _is_slow(filters):
             return now

@@ -1,7 +1,7 @@
 """The tables. Instants are epoch milliseconds (UTC): they sort, compare and index alike on every database.
 
-The history has a table of its own, one row per change: metrics and queries ask for changes across items, and a row is
-found by index where JSON would have to be read whole.
+The history has a separate table with one row per change: metrics and queries read changes of many issues, and an index
+finds a row where JSON would have to be parsed completely.
 """
 
 import secrets

@@ -96,9 +96,9 @@ class _CachedBoard:
 
 @dataclass(slots=True)
 class BoardCache:
-    """Computes boards, and keeps them until issues change.
+    """Cache of boards, valid until issues change.
 
-    While a board is counted anew for longer than somebody wants to wait, the one before is shown, and says so.
+    If a new board takes too long, the previous one is returned and marked as outdated.
     """
 
     search: Search
@@ -112,7 +112,7 @@ class BoardCache:
         """Return the items in each stage of a value stream.
 
         Raises:
-            QueryError: The query that was asked for cannot be read.
+            QueryError: The query is invalid.
         """
         board = await self.board_within(stream, map_filter, now=now, seconds=None)
         assert board is not None
@@ -123,10 +123,10 @@ class BoardCache:
     ) -> Board | None:
         """Return the board, or None if the first count takes longer than ``seconds``.
 
-        It is counted on; who asks again is told when that has ended.
+        The count continues in the background, and a later call returns its result.
 
         Raises:
-            QueryError: The query that was asked for cannot be read.
+            QueryError: The query is invalid.
         """
         if map_filter.dql:
             parse_limited(map_filter.dql)
@@ -171,7 +171,7 @@ class BoardCache:
         """Return the items of a stage, the most recent in it first.
 
         Raises:
-            QueryError: The query that was asked for cannot be read.
+            QueryError: The query is invalid.
         """
         layout = parse_layout(stream.document)
         here = layout.query_for(stage)
@@ -221,10 +221,10 @@ def build_search(stream: StoredValueStream, layout: Layout, map_filter: MapFilte
         stream: The value stream.
         layout: Its layout.
         map_filter: The filter of the page.
-        also: What else must hold, such as a stage's query. It is asked last: the rest is common to all stages.
+        also: A further condition, such as a stage's query. It is evaluated last: the others are common to all stages.
 
     Raises:
-        QueryError: The query that was asked for cannot be read.
+        QueryError: The query is invalid.
     """
     queries = [layout.query]
     if map_filter.dql:

@@ -199,7 +199,7 @@ AGE_DAYS = 365
 
 
 async def first_stream(stores: Stores, importing: Importer, integration_id: str) -> StoredValueStream | None:
-    """Draw a value stream where there is none yet; None where there is one, or nothing to draw it from.
+    """Create a value stream if none exists; return None if one exists or there is nothing to draw it from.
 
     Args:
         stores: Where issues and value streams are.

@@ -301,7 +301,7 @@ def _describe_masked(names: Sequence[str]) -> str:
 
 
 def _restore_masked(value: Any, known: Any) -> Any:
-    """Replace masked values in a setting by the stored ones; null if there is none."""
+    """Replace masked values in a setting by the stored ones; null without one."""
     match value:
         case str() if _is_masked(value):
             return known

@@ -63,9 +63,9 @@ def find_stage(layout: Layout, issue: Mapping[str, Any], *, now: datetime) -> St
 def find_visits(layout: Layout, issue: Mapping[str, Any], *, now: datetime) -> list[Visit]:
     """Return the stages that an issue was in, oldest first; an event belongs to the stage that it led to.
 
-    The queries of the stages are held against the issue as it was after each change. Changes of one instant are one
-    change. Texts that no field stands for, and fields that the history does not tell of, count as they are now. A
-    change of status that is not in the history yet stands where it had happened at the latest.
+    The queries of the stages are evaluated on the issue as it was after each change. Changes of one instant are one
+    change. Fields without a history have their current value. A change of status that is not in the history yet is
+    placed at the latest possible instant.
 
     Args:
         layout: The value stream's.

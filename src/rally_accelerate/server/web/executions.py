@@ -137,7 +137,7 @@ class ExecutionPages:
         return PlainTextResponse(await self._stores.lines.read_text(execution.id), headers=headers)
 
     async def stop(self, request: Request) -> Response:
-        """Stop this run, if it still goes on."""
+        """Stop this run if it is still in progress."""
         execution = await self._stores.executions.get(request.path_params["id"])
         if execution is None:
             return not_found(request, "this run")

@@ -12,7 +12,7 @@ from rally_accelerate.errors import ConfigError, Problem
 
 @dataclass(frozen=True, slots=True)
 class Most:
-    """What a form may send at most; whoever sends more is no form."""
+    """Limits of a form; a larger request is rejected."""
 
     size: int
     fields: int

@@ -105,15 +105,15 @@ class PreviewPages:
 def start_dry_run(
     what: str, draft: Draft, stored: StoredIntegration | None, *, trials: DryRuns, runs: Runner, actor: Actor
 ) -> None:
-    """Begin to try something with what was typed.
+    """Start a connection test, a preview or a project list with the entered settings.
 
     Args:
         what: ``test``, ``preview`` or ``projects``.
-        draft: What was typed.
-        stored: The integration that is edited, if it is one.
-        trials: Where it goes on.
-        runs: Whose share of Rally's patience it takes from.
-        actor: Who wants to know.
+        draft: The entered settings.
+        stored: The integration that is edited; None for a new one.
+        trials: Runs it in the background.
+        runs: Shares Rally's request limit with it.
+        actor: The user who started it.
     """
     typed = forms.from_draft(draft)
     raw = forms.raw_of(typed, stored)

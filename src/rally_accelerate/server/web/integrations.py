@@ -143,7 +143,7 @@ class IntegrationPages:
         return await back(request)
 
     async def stop(self, request: Request) -> Response:
-        """Stop the run that goes on."""
+        """Stop the run in progress."""
         try:
             await self._administration.stop(actor_of(request), request.path_params["id"])
         except NotFoundError:

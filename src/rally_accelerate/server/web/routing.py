@@ -90,7 +90,7 @@ def local_path(target: str, *, otherwise: str = HOME) -> str:
 
 
 def referring_page(request: Request) -> str:
-    """Return the page of this server in the Referer header; empty if there is none."""
+    """Return the page of this server in the Referer header; empty without one."""
     origin, mark, path = request.headers.get("referer", "").partition(f"://{request.headers.get('host', '')}/")
     if not mark or origin not in {"http", "https"}:
         return ""

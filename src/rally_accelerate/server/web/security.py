@@ -107,9 +107,9 @@ SAFE = frozenset({"GET", "HEAD"})
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """The names under which a host answers; others that lead to it belong to somebody who wants to read it."""
+    """The host names that the server accepts; other names that resolve to it can be a DNS rebinding attack."""
 
-    #: None answers to every name.
+    #: None accepts every name.
     known: Collection[str] | None = LOCAL_NAMES
 
     def welcome(self, name: str) -> bool:
@@ -118,10 +118,10 @@ class Names:
 
 
 class Guard:
-    """Lets in whoever is signed in or brings an access key, and nothing that another site's page sends.
+    """Middleware that requires a session or an access key and rejects requests from pages of other sites.
 
     Args:
-        app: What is guarded; it finds who asks as ``request.state.known`` and ``request.state.actor``.
+        app: The protected application; it reads the caller from ``request.state.known`` and ``request.state.actor``.
         callers: Recognise who asks.
         cookie: The session's.
         names: Under which the host answers.

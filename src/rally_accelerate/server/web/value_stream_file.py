@@ -131,7 +131,7 @@ class FilePages:
         return _edit(request, stream, text=await self._text(stream), based_on=stream.version)
 
     async def save(self, request: Request) -> Response:  # noqa: PLR0911 - one page for each way to go on
-        """Save the edited text; what is wrong with it is told beside it."""
+        """Save the edited text, or show it again with its errors."""
         stream = await self._stream(request)
         if stream is None:
             return not_found(request, VALUE_STREAM)

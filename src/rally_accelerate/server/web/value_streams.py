@@ -65,7 +65,7 @@ class ValueStreamPages:
         return RedirectResponse(f"/value-streams/{stream_id}", 303)
 
     async def delete(self, request: Request) -> Response:
-        """Remove a value stream; the form's tick is asked for, so that no slip of a finger does it."""
+        """Remove a value stream; the form requires a check mark, to prevent accidental removal."""
         stream_id = request.path_params["id"]
         stream = await self._stores.streams.by_id(stream_id)
         if stream is None:
