@@ -64,4 +64,4 @@ def test_a_host_that_is_stopped_ends_quietly_and_soon(tmp_path: Path, number: si
         assert said.splitlines()[-1] == "stopped"
         # Whoever was in the middle of something is told, and not with a fault of the program.
         assert connections[2].recv(1000).startswith(b"HTTP/1.1 503")
-        assert b"the host is stopping" in connections[3].recv(1000)
+        assert b"the server is stopping" in connections[3].recv(1000)

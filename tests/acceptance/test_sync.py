@@ -113,7 +113,7 @@ def test_a_running_service_stops_cleanly_and_goes_on_later(tmp_path: Path) -> No
             assert any('"incomplete": 0' in line for line in running.stdout)
             running.send_signal(signal.SIGTERM)
             assert running.wait(PATIENCE_SECONDS) == 0
-            assert "the next run continues" in running.stderr.read()
+            assert "The next run continues" in running.stderr.read()
         assert_same_issues(rally, target)
 
 
