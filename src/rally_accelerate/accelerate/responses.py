@@ -103,7 +103,7 @@ def _unusable(text: str) -> ConfigError:
     return ConfigError(
         "the address of the Accelerate server cannot be used",
         problems=[Problem("properties.accelerateUrl", text)],
-        hint="Set accelerateUrl to the URL of the server only.",
+        hint="Check accelerateUrl: enter the URL of the server only.",
     )
 
 

@@ -125,7 +125,7 @@ def test_a_script_of_other_name_is_refused(bare: Container) -> None:
         ('{"state": {}, "properties": {}}', "{}", "no credentials"),
         ('{"state": {"lastRun": "soon"}, "properties": {}}', "{}", "state.lastRun: must be an instant"),
         ('{"state": {"deltaTime": []}, "properties": {}}', "{}", "state.deltaTime: must be an instant"),
-        ('{"state": {"trackerId": {}}, "properties": {}}', "{}", "state.trackerId: must be a text"),
+        ('{"state": {"trackerId": {}}, "properties": {}}', "{}", "state.trackerId: must be a string"),
         ("[" * 60_000, "{}", "nested too deeply"),
         ('{"state": {"lastRun": ' + "9" * 5000 + "}}", "{}", "holds a number that is too long"),
         ('{"state": {}, "properties": []}', "{}", "properties: must be an object"),
@@ -198,7 +198,7 @@ def test_settings_that_are_wrong_get_a_sentence(
     [
         ({"apiServerUrl": "http://127.0.0.1:9"}, "http://127.0.0.1:9"),
         ({"apiServerUrl": ""}, "state.apiServerUrl: is missing"),
-        ({"apiServerUrl": {"a": 1}}, "state.apiServerUrl: must be a text"),
+        ({"apiServerUrl": {"a": 1}}, "state.apiServerUrl: must be a string"),
         ({"apiServerUrl": "nowhere at all"}, "Check the address"),
         ({"apiServerUrl": "https://accelerate.invalid"}, "https://accelerate.invalid"),
         ({"apiServerUrl": "http://u:pw@127.0.0.1"}, "state.apiServerUrl: must not hold a user or password"),

@@ -324,7 +324,7 @@ def test_a_run_that_is_told_to_end_does_and_the_next_one_goes_on(
             process.send_signal(signal.SIGTERM)
             assert process.wait(PATIENCE_SECONDS) == 143, process.stdout and process.stdout.read()
             assert process.stdout is not None
-            assert "the next run continues where this one ended" in process.stdout.read()
+            assert "The next run continues where this one ended" in process.stdout.read()
         some = held_by(target, tracker)
         everything = of_rally(rally)
         assert 0 < len(some) < len(everything)

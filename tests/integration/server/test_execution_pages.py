@@ -285,7 +285,7 @@ async def test_a_history_that_the_next_run_completes_is_told_as_such(asked: Serv
         pages.append((await asked.http.get(f"/executions/{key}")).text)
     earlier, later = pages
     assert "4 complete, 0 incomplete, 0 that cannot be verified" in earlier
-    assert "3 incomplete (2 of them until the next run: Rally&#39;s Lookback" in later
+    assert "3 incomplete (2 pending: Rally&#39;s Lookback" in later
 
 
 async def test_a_run_is_told_with_the_names_of_the_form(asked: ServerClient) -> None:

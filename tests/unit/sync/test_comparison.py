@@ -50,7 +50,7 @@ async def compared(held: list[Issue], wanted: list[Issue], *, dates: DateForm = 
         stub.issues = {(TRACKER, each.external_id): item_in(each) for each in held}
         async with AccelerateClient(replace(account, url=stub.url), connection=Connection(retry_seconds=0)) as sink:
             return await compare(
-                sink, {each.external_id: expected_issue(each) for each in wanted}, **{"whole": True, **more}
+                sink, {each.external_id: expected_issue(each) for each in wanted}, **{"complete": True, **more}
             )
 
 
@@ -113,7 +113,7 @@ async def test_missing_and_additional_issues_are_told_and_removed_ones_are_right
     ]
     removed = await compared(held, [whole(1)], removed={"Defined"})
     assert removed.differences == []
-    part = await compared(held, [whole(1)], whole=False)
+    part = await compared(held, [whole(1)], complete=False)
     assert part.differences == []
 
 
