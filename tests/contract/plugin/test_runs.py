@@ -102,7 +102,7 @@ def test_a_run_brings_everything_once_and_then_only_what_changed(
 @pytest.mark.parametrize(
     ("key", "process", "sentence"),
     [
-        ("a key", '{"state": {}, "properties": {}}', "is plain text, but there is a key file"),
+        ("a key", '{"state": {}, "properties": {}}', "is plain text, but the key file"),
         ("another key", "ENCRYPTED", "encrypted with another key"),
         ("", "ENCRYPTED", "is encrypted, but there is no key file"),
         ("a key", "U2FsdGVkX18x", "truncated or encrypted with another method"),
@@ -324,7 +324,7 @@ def test_a_run_that_is_told_to_end_does_and_the_next_one_goes_on(
             process.send_signal(signal.SIGTERM)
             assert process.wait(PATIENCE_SECONDS) == 143, process.stdout and process.stdout.read()
             assert process.stdout is not None
-            assert "The next run continues where this one ended" in process.stdout.read()
+            assert "the next run continues where this one ended" in process.stdout.read()
         some = held_by(target, tracker)
         everything = of_rally(rally)
         assert 0 < len(some) < len(everything)

@@ -26,7 +26,7 @@ import asyncio, os, pathlib, signal, sys
 import rally_accelerate.server.store.encryption as encryption
 import rally_accelerate.config.private_files as private_files
 from rally_accelerate.server.store.database import Database
-from rally_accelerate.server.store.repositories import open_stores
+from rally_accelerate.server.store.repositories import open_repositories
 left = int(sys.argv[2])
 def counted(real):
     def step(*args, **kwargs):
@@ -38,11 +38,11 @@ def counted(real):
     return step
 async def main():
     path = pathlib.Path(sys.argv[1])
-    async with open_stores(path) as stores:
+    async with open_repositories(path) as stores:
         for owner, name in (
             (private_files.os, "fsync"), (private_files.os, "open"), (pathlib.Path, "replace"), (pathlib.Path, "read_bytes"),
             (encryption.MultiFernet, "rotate"), (encryption.Fernet, "decrypt"),
-            (Database, "writing"), (Database, "reading"), (Database, "settle"),
+            (Database, "writing"), (Database, "reading"), (Database, "checkpoint"),
         ):
             setattr(owner, name, counted(getattr(owner, name)))
         await encryption.rotate(path, stores.database)

@@ -14,7 +14,7 @@ from support.waiting import until
 NEVER = {"baseUrl": "http://127.0.0.1:9", "apiKey": "planted-secret-1", "retrySeconds": 3600}
 
 REASON = re.compile(
-    r"Trying again( after \d+ failures)?: Nothing listens at http://127\.0\.0\.1:9 \(connection refused\)\."
+    r"Retrying( after \d+ failures)?: Nothing listens at http://127\.0\.0\.1:9 \(connection refused\)\."
 )
 
 

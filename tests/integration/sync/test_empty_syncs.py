@@ -128,13 +128,13 @@ async def test_a_project_that_the_user_may_not_read_is_unknown_and_the_rights_ar
     report = await run(rally, projects="Team Amber")
     assert report.failure is not None
     assert 'no project is called "Team Amber"' in str(report.failure)
-    assert "no right to read it" in report.failure.hint
+    assert "not allowed to read" in report.failure.hint
     findings = [
         each
         async for each in run_checks(integration(rally, projects="Team Amber"), target=None, limiters=LimiterPool())
     ]
     (broken,) = [each for each in findings if each.error]
-    assert (broken.link, "no right to read it" in str(broken.error and broken.error.hint)) == (Link.PROJECTS, True)
+    assert (broken.link, "not allowed to read" in str(broken.error and broken.error.hint)) == (Link.PROJECTS, True)
 
 
 async def test_rights_that_are_given_later_change_the_cause(
