@@ -1,4 +1,4 @@
-"""Pure: addresses, and what Accelerate's answers mean."""
+"""Addresses of Accelerate, and conversion of its responses to data or to specific errors. No I/O."""
 
 import re
 from collections.abc import Mapping

@@ -9,7 +9,7 @@ from rally_accelerate.observe.progress_rate import Measure, Meter, Phase
 
 SIXTY = 60
 
-#: Whoever has waited so long for a first answer is told for how long.
+#: After waiting this long for a first response, the progress shows for how long.
 SILENT_SECONDS = 5.0
 
 
@@ -97,7 +97,7 @@ def describe_retry(trouble: RetriedFailure) -> str:
 def describe_progress(tally: Tally, measure: Measure, *, seconds: float, uploading: str = Phase.UPLOADING.value) -> str:
     """Describe the progress of a running sync in one line."""
     if not any(stage.total or stage.done for stage in measure.stages):
-        # Before Rally's first answer there is no "0 of 0": nobody knows yet.
+        # Before Rally's first response the totals are unknown; "0 of 0" would be wrong.
         counting = "counting items in Rally"
         return counting if seconds < SILENT_SECONDS else f"{counting}; no response for {format_duration(seconds)}"
     more = "at least " if tally.uncounted else ""

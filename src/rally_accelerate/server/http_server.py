@@ -206,7 +206,7 @@ def open_listener(address: str, port: int, *, choose: str = PORT_OPTION) -> sock
     return listener
 
 
-#: For so long requests that are being answered may go on when the server ends; then they are told so.
+#: Requests in progress can continue for so many seconds when the server stops; then they get an error.
 GRACE_SECONDS = 1
 
 STOPPING = "the server is stopping; send it again when it is back"

@@ -17,7 +17,7 @@ from rally_accelerate.server.store.tables import fact_names, facts
 MAX_FIELDS = 20
 MAX_NAMES = 2_000
 
-#: How alike a name must be, and how many names are told.
+#: How similar a name must be, and how many names are suggested.
 MIN_SIMILARITY = 0.6
 MAX_SUGGESTIONS = 3
 

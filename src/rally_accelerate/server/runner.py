@@ -145,7 +145,7 @@ class RunLogHandler(logging.Handler):
         try:
             await self._lines.append(self._execution, fresh, after=self._stored_count)
         except StoreError:
-            # A full disk is told by the run itself, which has to store more than its log.
+            # The run itself reports a full disk, because it stores more than its log.
             self._pending = [*fresh, *self._pending]
         else:
             self._stored_count += len(fresh)

@@ -148,7 +148,7 @@ def _parse_original(key: str, content: bytes) -> WorkItem | None:
     try:
         return from_bytes(content)
     except ValueError:
-        # Kept by another version of this program: Rally is asked for it instead.
+        # Stored by another version of this program: it is read from Rally again.
         log.info("what was kept of the item %s cannot be read", key)
         return None
 

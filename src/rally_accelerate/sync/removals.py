@@ -253,7 +253,7 @@ class Removal:
     cap: Cap = field(default_factory=Cap)
     #: Time from one listing of everything to the next.
     every: timedelta = timedelta(days=1)
-    #: Whether somebody approved that more than the cap goes in this run.
+    #: Whether a user approved removing more than the cap in this run.
     approved: bool = False
 
 

@@ -63,7 +63,7 @@ def bind(query: QueryType, mutation: MutationType, stores: Stores) -> list[Objec
         del tenantId, userId  # The key's own id says all.
         actor: Actor = info.context["actor"]
         key = await stores.keys.get(id)
-        # Of a key that is another user's, not even its existence is told.
+        # The response does not reveal that another user's key exists.
         if key is None or not (actor.may(Role.ADMIN) or (actor.id and key.user_id == actor.id)):
             raise GraphQLError(f"you have no access key {id}")
         await stores.keys.revoke(key.id)

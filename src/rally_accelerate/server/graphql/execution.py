@@ -44,7 +44,7 @@ MAX_ELEMENTS = 1000
 #: answered. An upload of ten megabytes has some 400,000 of them: a change of the past is seven in 110 bytes.
 MAX_VALUES = 600_000
 
-#: Mistakes that are told of one request; each repeats what stands there, and may look through all of it.
+#: Errors reported for one request; each quotes the document, and can require a search of all of it.
 MAX_ERRORS = 10
 
 #: How long one request is answered.
@@ -296,7 +296,7 @@ def _format_error(error: GraphQLError, debug: bool = False) -> dict[str, Any]:  
     if error.path is None or error.original_error is None or isinstance(error.original_error, GraphQLError):
         return dict(error.formatted)
     if isinstance(error.original_error, RallyAccelerateError):
-        # What a full disk or a colleague is the reason of is told as on the pages.
+        # Errors caused by a full disk or by another user read as on the pages.
         text = describe_error(error.original_error)
         log.warning("%s: %s", error.path[0] if error.path else "", text)
         code = NOT_STORED if isinstance(error.original_error, StoreError) else INTERNAL

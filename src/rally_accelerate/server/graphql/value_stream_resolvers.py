@@ -167,7 +167,7 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
     async def stat(parent: Mapping[str, Any], _: Any) -> dict[str, Any] | None:
         board = await boards.board(parent["_stream"], MapFilter(), now=datetime.now(UTC))
         texts = next((one for one in board.stages if one.stage.name == parent["name"].strip()), None)
-        # How it changes over time is told by the metrics; it is not known here.
+        # Its changes over time belong to metrics and are not known here.
         return {"averageAge": texts.average_age_ms, "trend": None, "count": texts.count} if texts else None
 
     async def timeboxes(stream: StoredValueStream, facet: str) -> list[dict[str, Any]]:

@@ -147,7 +147,7 @@ class BackgroundSearches(Generic[T]):
                 # It says nothing about the search: the next attempt begins it.
                 self._drop(key, task)
                 return
-            # The caller that waits is told as well; when no one does, the log is.
+            # A waiting caller gets the error too; without one, it is logged.
             log.warning("a search failed: %s", error)
         if not self._closing:
             task.get_loop().call_later(RESULT_SECONDS, self._drop, key, task)
@@ -540,7 +540,7 @@ def _to_row(record: Any) -> IssueRow:
 INVERSE_KINDS = {"PARENT": "CHILD", "CHILD": "PARENT"}
 DEFAULT_KIND = "RELATED"
 
-#: So many links of one issue are told, of those that it tells itself and of those that others tell.
+#: The maximum number of links of one issue, in each direction.
 MAX_LINKS = 300
 
 

@@ -52,7 +52,7 @@ class QueryEvaluator:
     """Evaluates queries on the issues of a server."""
 
     def __init__(self, columns: ColumnIndex | None = None) -> None:
-        #: What is told without asking the database.
+        #: Results that need no query of the database.
         self._columns = columns
         self._removal_counter = 0
         #: By comparison: the mark at which it was found, and the set.
@@ -131,7 +131,7 @@ class _Evaluation:
     def evaluate(self, query: Query, among: bytes) -> bytes:
         match query:
             case And(operands):
-                # What is asked of issues one by one comes last: few may be left.
+                # Conditions that are evaluated for each issue come last, when few issues are left.
                 for operand in sorted(operands, key=_is_slow):
                     among = intersection(among, self.evaluate(operand, among))
                 return among

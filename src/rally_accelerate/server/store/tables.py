@@ -196,7 +196,7 @@ users = Table(
     Column("role", Text, nullable=False),
     # ``passwords.hashed``.
     Column("password", Text, nullable=False),
-    # Another user knows the password: its owner is asked to choose another.
+    # Another user knows the password, so its owner must choose a new one.
     Column("temporary", Boolean, nullable=False),
     Column("disabled", Boolean, nullable=False),
     Column("created", BigInteger, nullable=False),

@@ -24,7 +24,7 @@ DOTS = 120
 
 #: Ages in queries go on while nothing changes: what was computed is used for so long.
 MAX_CACHE_AGE = timedelta(seconds=60)
-#: An older board is shown while it is counted anew only within two cycles of the usual schedule.
+#: An older board is shown during a recount only within two intervals of the usual schedule.
 MAX_STALE_AGE = timedelta(minutes=10)
 CACHED_BOARDS = 64
 
@@ -193,7 +193,7 @@ class BoardCache:
     def _forget_task(self, key: _Key, done: asyncio.Task[Board]) -> None:
         self._counting.pop(key, None)
         if not done.cancelled() and (error := done.exception()) is not None:
-            # Whoever waits is told; when nobody does, the log is.
+            # A waiting caller gets the error; without one, it is logged.
             log.warning("failed to evaluate a value stream: %s", error)
 
     async def _compute(self, stream: StoredValueStream, map_filter: MapFilter, now: datetime) -> Board:

@@ -242,7 +242,7 @@ def mask_secrets(text: str) -> MaskedText:
             secrets[stands] = word
             parts.append(stands)
         else:
-            # It cannot be kept, as nobody knows where it ends: it must be typed again.
+            # It cannot be kept, because its end is unknown: it must be entered again.
             parts.append('"' if word.startswith('"') else "")
     return MaskedText("".join([*parts, text[done:]]), secrets)
 

@@ -39,7 +39,7 @@ from rally_accelerate.server.value_streams.document_text import find_unreadable
 from rally_accelerate.server.value_streams.integration_filter import MapEffect, map_effect, means_all, with_others
 from rally_accelerate.server.value_streams.layout import other_item_types, parse_layout
 
-#: What the host fills in anew in each download (accelerate-api-notes.md#integrations-in-the-file).
+#: Keys that the server fills in at each download (accelerate-api-notes.md#integrations-in-the-file).
 INTEGRATION_SERVER_KEYS = frozenset(
     {"_id", "status", "startTime", "latest", "properties", "type", "tenant_id", "tenantId", "disabled"}
 )
@@ -224,7 +224,7 @@ def _plan_definition(
         integration = validate_integration({**raw, "properties": clear}, path=f"{entry.path}.")
     except ConfigError as error:
         known_paths, known_texts = {problem.path for problem in problems}, {problem.text for problem in error.problems}
-        # The model stops at its first faults; whoever corrects a file wants to know them all.
+        # The model stops at its first errors, but people who correct a file need all of them.
         further = [
             Problem(f"{entry.path}.{field}", text)
             for field, texts in find_problems({**raw, "properties": clear}).items()

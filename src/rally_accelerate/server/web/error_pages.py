@@ -7,7 +7,7 @@ from rally_accelerate.errors import StoreError
 from rally_accelerate.server.web.routing import referring_page
 from rally_accelerate.server.web.templating import render_page
 
-#: Said of a fault that nobody but a developer can mend.
+#: The message for an error that only a developer can fix.
 FAULT, REPORT = "Internal error.", "See the server log for details, and report the problem."
 
 

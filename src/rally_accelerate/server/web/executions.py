@@ -101,7 +101,7 @@ class ExecutionPages:
         after = int(place) if place.isdecimal() and len(place) < LONGEST_INSTANT else 0
         live = execution.completed is None and not after
         lines: list[LogLine] = []
-        # Shown with the labels of the form: whoever looks for one means the name that is stored.
+        # Shown with the labels of the form, but searched by the stored names.
         for pattern in dict.fromkeys((text, replace_labels(text))):
             limit = LATEST_LINES if live else LINES + 1
             lines = lines or await self._stores.lines.list_lines(

@@ -156,7 +156,7 @@ class IntegrationPages:
         integration = await self._stores.integrations.by_id(integration_id)
         if integration is None:
             return not_found(request, "this integration")
-        # A form that says what it wants cannot undo what somebody else did meanwhile.
+        # The form states the wanted value, so it cannot undo the change of another user.
         target = (await forms.read_form(request)).get("to") or ("on" if integration.disabled else "off")
         if (target == "off") != integration.disabled:
             await self._administration.set_enabled(actor_of(request), integration_id, on=target == "on")

@@ -129,7 +129,7 @@ def _truncate(value: Value) -> str:
 
 EPOCH = datetime.fromtimestamp(0, UTC)
 
-#: So many changes are shown before the rest is asked for.
+#: The number of changes shown before the link to the rest.
 MOST_CHANGES = 300
 
 #: What an upload may leave out, of what the page shows.
@@ -272,7 +272,7 @@ def _history(history: Sequence[Mapping[str, Any]], address: str, request: Reques
         user = content.get("userDisplayName") or content.get("user") or ""
         entries = days.setdefault(f"{moment:%Y-%m-%d}", [])
         if not entries or (entries[-1]["instant"], entries[-1]["user"]) != (instant, user):
-            # What somebody changed at one instant was one act.
+            # Changes of one user at one instant are one edit.
             entries.append(
                 {
                     "instant": instant,

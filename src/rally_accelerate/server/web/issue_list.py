@@ -249,7 +249,7 @@ SEARCH_FIELDS = {"integration": "tracker"}
 MOST_FACET_VALUES = 50
 VISIBLE_FACET_VALUES = 6
 
-#: So many seconds people wait for a search, before they are told that it takes longer.
+#: Seconds to wait for a search before the page says that it takes longer.
 SEARCH_TIMEOUT = 0.3
 
 

@@ -61,7 +61,7 @@ def routes(
 
     return [
         role_route("/", home),
-        # For whoever watches over the host.
+        # For operators of the server.
         public_route("/health", _health),
         *SignInPages(stores, door, cookie).routes(),
         *ProfilePages(stores, door, cookie).routes(),

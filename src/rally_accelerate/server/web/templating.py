@@ -34,7 +34,7 @@ def replace_labels(text: str) -> str:
 
 _LABELS = {field.name: field.label for field in list_form_fields()}
 _PROPERTY = re.compile(
-    # Inside quotes stands what somebody wrote, which is not ours to change.
+    # Text inside quotes belongs to the user and is left unchanged.
     r"(?<![\w.\"'])(?:properties\.(?P<path>{paths})|(?P<name>{names}))(?![\w\"'])".format(
         paths="|".join(_LABELS), names="|".join(name for name in _LABELS if _SPOKEN.search(name))
     )
@@ -50,7 +50,7 @@ DAY_SECONDS = 86_400
 
 THOUSAND = 1000
 
-#: Of shorter runs, tenths of a second are told.
+#: Shorter runs are shown with tenths of a second.
 SHORT_SECONDS = 10
 
 #: Below these, programs ask and not people.

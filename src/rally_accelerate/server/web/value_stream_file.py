@@ -111,7 +111,7 @@ class FilePages:
                 stream.id, pending.document, based_on=pending.version, actor=actor, keeps_others=keeps_others
             )
         except OutdatedError as error:
-            # Shown anew, against what is valid by now.
+            # Shown again, compared with the version that is valid now.
             plan = await self._importing.plan(pending.document, stream=stream)
             return _preview(
                 request, stream, plan, self._entered_secrets(actor, stream, pending.document), outdated=str(error)

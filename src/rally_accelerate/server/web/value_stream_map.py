@@ -173,7 +173,7 @@ PAGE = 50
 #: So many items of a stage are listed beside its dots.
 LISTED_ITEMS = 8
 
-#: The parameter that names the version which was just saved, and for how long that is told.
+#: The parameter that names the version that was just saved, and how long the page says so.
 SAVED = "saved"
 SAVED_NOTICE_AGE = timedelta(minutes=10)
 

@@ -21,7 +21,7 @@ depends_on = None
 
 log = logging.getLogger(__name__)
 
-#: Of so many issues, the caller that starts the server is told why it takes a while.
+#: From this number of issues on, the start-up prints why it takes a while.
 MANY = 10_000
 
 #: So many issues are read and written at once.
